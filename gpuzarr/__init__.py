@@ -1,0 +1,30 @@
+"""gpuzarr: Zarr arrays, decoded in batches on the device that computes with them.
+
+Examples
+--------
+>>> import zarr, gpuzarr
+>>> z = zarr.create_array({}, shape=(4, 4), chunks=(2, 2), dtype="f4", fill_value=1)
+>>> gpuzarr.open(z)[:2, 1:3].sum()
+np.float32(4.0)
+"""
+
+from gpuzarr import errors
+from gpuzarr.array import Array, read_many
+from gpuzarr.config import config
+from gpuzarr.group import Group
+from gpuzarr.opening import create_array, open, open_array, open_group
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Array",
+    "Group",
+    "__version__",
+    "config",
+    "create_array",
+    "errors",
+    "open",
+    "open_array",
+    "open_group",
+    "read_many",
+]

@@ -1,0 +1,469 @@
+"""The native face: an `Array` plans, reads and tells what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from gpuzarr import device as devices
+from gpuzarr import pipeline, runtime, selection
+from gpuzarr.errors import OutputError, SelectionError
+from gpuzarr.explain import Explanation
+from gpuzarr.plan import CropParts, Parts, ReadPlan, origins_of, parts_of, plan_read
+from gpuzarr.report import Report
+from gpuzarr.selection import Box, Selection
+from gpuzarr.sources.store import source_of
+from gpuzarr.spec import Metadata, Spec, read_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from zarr.abc.store import Store
+
+
+class Array:
+    """A Zarr array that is read on a device.
+
+    Made by `gpuzarr.open`; the data stay in the store until they are indexed. Reading from many
+    threads at once is safe.
+
+    Examples
+    --------
+    >>> import numpy as np, zarr, gpuzarr
+    >>> z = zarr.create_array(store={}, shape=(6, 4), chunks=(2, 2), dtype="i4")
+    >>> z[:] = np.arange(24).reshape(6, 4)
+    >>> a = gpuzarr.open(z)
+    >>> a[1:3, ::-2]
+    array([[ 7,  5],
+           [11,  9]], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        store: Store,
+        path: str,
+        device: str,
+        *,
+        mode: str = "r",
+        zarr_array: zarr.Array[Any] | None = None,
+    ) -> None:
+        self._spec = read_spec(metadata, path)
+        self._store, self._mode, self._zarr = store, mode, zarr_array
+        self._device = devices.get(device)
+        self._source = source_of(store)
+        self._last_read: Report | None = None
+
+    # What it is ---------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, in elements."""
+        return self._spec.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """dtype of the elements, as zarr-python reports it."""
+        return self._spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded size in bytes."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def chunks(self) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
+        """Shape of the innermost chunks; for an irregular grid the lengths along each axis."""
+        if self._spec.is_regular:
+            return tuple(axis.size for axis in self._spec.grid)
+        return tuple(
+            tuple(axis.extent(np.arange(axis.count)).tolist()) for axis in self._spec.grid
+        )
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """Shape of the shards, or None."""
+        return self._spec.levels[0].shape if self._spec.levels else None
+
+    @property
+    def nchunks(self) -> int:
+        """Number of innermost chunks."""
+        return math.prod(axis.count for axis in self._spec.grid)
+
+    @property
+    def fill_value(self) -> Any:
+        """What the metadata says that absent chunks hold; None where it says nothing (v2)."""
+        return self._spec.fill_value
+
+    @property
+    def order(self) -> str:
+        """ "C" or "F": order of the elements in a chunk (v2)."""
+        return self._spec.order
+
+    @property
+    def codecs(self) -> list[dict[str, Any]]:
+        """Codecs of the innermost chunks in the order of encoding, as names and configurations."""
+        return [{"name": c.name, "configuration": c.configuration} for c in self._spec.codecs]
+
+    @property
+    def zarr_format(self) -> int:
+        """2 or 3."""
+        return self._spec.zarr_format
+
+    @property
+    def dimension_names(self) -> tuple[str | None, ...] | None:
+        """Names of the axes (v3)."""
+        return getattr(self._spec.metadata, "dimension_names", None)
+
+    @property
+    def path(self) -> str:
+        """Path in the store."""
+        return self._spec.path
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self._spec.path.rpartition("/")[2]
+
+    @property
+    def store(self) -> Store:
+        """The zarr store."""
+        return self._store
+
+    @property
+    def device(self) -> str:
+        """Name of the device that results are on."""
+        return self._device.name
+
+    @property
+    def meta_array(self) -> Any:
+        """An empty array of the kind that reading gives, as in zarr-python 2."""
+        return self._device.new_result((), np.dtype(float))
+
+    @property
+    def zarr(self) -> zarr.Array[Any]:
+        """The same array as zarr-python sees it."""
+        if self._zarr is None:
+            mode: Any = "r" if self._mode == "r" else "r+"
+            self._zarr = zarr.open_array(
+                self._store, path=self.path, mode=mode, zarr_format=self._spec.zarr_format
+            )  # type: ignore[arg-type]
+        return self._zarr
+
+    @property
+    def attrs(self) -> Any:
+        """User attributes; writable where the array is."""
+        return self.zarr.attrs
+
+    def nbytes_stored(self) -> int:
+        """Encoded size in bytes, counted in the store."""
+        return self.zarr.nbytes_stored()
+
+    # Reading ------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        return _scalar(self._read(selection.basic(key, self.shape, self.dtype)))
+
+    @property
+    def oindex(self) -> Indexer:
+        """Orthogonal indexing: each axis by a slice, an integer, an index list or a mask."""
+        return Indexer(self, lambda key: selection.orthogonal(key, self.shape))
+
+    @property
+    def vindex(self) -> Indexer:
+        """Pointwise indexing: one mask of the array's shape, or an index array per axis."""
+        return Indexer(self, lambda key: selection.coordinates(key, self.shape))
+
+    @property
+    def blocks(self) -> Indexer:
+        """Whole stored chunks, or shards, by their number in the grid."""
+        outer = self._spec.outer
+
+        def bound(axis: int, number: int) -> int:
+            return min(int(outer[axis].start(number)), outer[axis].length)
+
+        counts = tuple(axis.count for axis in outer)
+        return Indexer(
+            self, lambda key: selection.basic(selection.block(key, counts, bound), self.shape)
+        )
+
+    def read(self, selection: Any = ..., *, out: Any = None) -> Any:
+        """Read a selection.
+
+        Parameters
+        ----------
+        selection
+            As in ``a[selection]``.
+        out
+            Where to: a NumPy array, or anything that shares host memory through DLPack (a torch
+            tensor), of the selection's shape and the array's dtype. Its content is undefined if
+            an error is raised.
+
+        Returns
+        -------
+        array
+            `out`, or a new array on the device.
+
+        Raises
+        ------
+        SelectionError, OutputError, ChunkError, StoreError
+        """
+        return self._read(_basic(selection, self), out)
+
+    async def read_async(self, selection: Any = ..., *, out: Any = None) -> Any:
+        """`read`, awaited: the event loop stays free, and cancelling ends the read."""
+        stop = runtime.Stop()
+        try:
+            return await asyncio.to_thread(self._read, _basic(selection, self), out, stop)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+
+    def read_many(
+        self, selections: Any, *, shape: tuple[int, ...] | None = None, out: Any = None
+    ) -> Any:
+        """Read many boxes of one shape as one batch; chunks they share are decoded once.
+
+        Parameters
+        ----------
+        selections
+            A sequence of basic selections, or with `shape` an integer array ``[n, ndim]`` of
+            origins.
+        shape
+            Shape of the boxes, in elements.
+        out
+            As for `read`, of shape ``(n, *box)``.
+
+        Returns
+        -------
+        array
+            ``[n, …]``, the boxes stacked.
+
+        Raises
+        ------
+        SelectionError
+            If boxes differ in shape, have steps, or leave the array.
+        """
+        parts, result_shape, view = self._crops(selections, shape)
+        result, target = self._target(out, result_shape, self.dtype)
+        self._run(plan_read(self._spec, parts), target[view], None)
+        return result
+
+    def explain(self, selection: Any = ...) -> Explanation:
+        """How a selection would be read: chunks, stages, devices and why. Nothing is read."""
+        plan = plan_read(self._spec, parts_of(self._spec.grid, _basic(selection, self).what))
+        route = pipeline.route_of(plan, self._device)
+        return Explanation.of(plan, route, self._source.name)
+
+    @property
+    def last_read(self) -> Report | None:
+        """What the latest read of this object really did, or None before the first."""
+        return self._last_read
+
+    def _planned(
+        self, wanted: Selection, out: Any = None
+    ) -> tuple[Any, pipeline.Read]:
+        result, target = self._target(out, wanted.shape, _field_dtype(self.dtype, wanted.field))
+        plan = plan_read(self._spec, parts_of(self._spec.grid, wanted.what))
+        return result, self._bound(plan, wanted.raw(target), wanted.field)
+
+    def _read(self, wanted: Selection, out: Any = None, stop: runtime.Stop | None = None) -> Any:
+        result, planned = self._planned(wanted, out)
+        self._last_read = planned.report
+        pipeline.read([planned], self._device, stop)
+        return result
+
+    def _run(self, plan: ReadPlan, target: Any, field: Any) -> None:
+        bound = self._bound(plan, target, field)
+        self._last_read = bound.report
+        pipeline.read([bound], self._device)
+
+    def _bound(self, plan: ReadPlan, target: Any, field: Any) -> pipeline.Read:
+        report = Report(self.device, self._source.name)
+        return pipeline.Read(plan, target, field, self._source, report)
+
+    def _target(self, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:
+        """What is returned, and the array that is filled."""
+        if out is None:
+            result = self._device.new_result(shape, dtype)
+            return result, result
+        target = host_view(out)
+        if target.shape != shape:
+            raise OutputError(f"out must have the shape {shape}, it has {target.shape}.")
+        if target.dtype.newbyteorder("=") != dtype.newbyteorder("="):
+            raise OutputError(f"out must have the dtype {dtype}, it has {target.dtype}.")
+        return out, target
+
+    def _crops(
+        self, selections: Any, shape: tuple[int, ...] | None
+    ) -> tuple[Parts, tuple[int, ...], tuple[Any, ...]]:
+        if not self.ndim:
+            raise SelectionError("read_many needs an array of at least one dimension.")
+        if shape is not None:
+            origins = np.asarray(selections, np.int64).reshape(-1, self.ndim)
+            box = tuple(int(n) for n in shape)
+            _check_origins(origins, box, self.shape)
+            return CropParts(self._spec.grid, origins, box), (len(origins), *box), (...,)
+        wanted = [selection.basic(s, self.shape) for s in selections]
+        if not wanted:
+            raise SelectionError("read_many needs at least one selection, or origins and a shape.")
+        if any(not isinstance(w.what, Box) or w.view != wanted[0].view for w in wanted):
+            raise SelectionError("read_many takes slices and integers, alike in all selections.")
+        origins, box = origins_of([w.what for w in wanted])  # type: ignore[misc]
+        result = (len(wanted), *wanted[0].shape)
+        return CropParts(self._spec.grid, origins, box), result, (slice(None), *wanted[0].view)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("A Zarr array is decoded into new memory: copy=False cannot be met.")
+        return np.asarray(self[...], dtype=dtype)
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return self.read().__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.meta_array.__dlpack_device__()  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("The length of a 0-dimensional array is not defined.")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        where = f" /{self.path}" if self.path else ""
+        inner = f" shards={self.shards}" if self.shards else ""
+        codecs = "+".join(c.name for c in self._spec.codecs) or "raw"
+        return (
+            f"<gpuzarr.Array{where} {self.shape} {self.dtype} chunks={self.chunks}{inner} "
+            f"{codecs} v{self.zarr_format} on {self.device}>"
+        )
+
+    # Writing, by zarr-python ----------------------------------------------------------------
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.zarr[key] = value
+
+    def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
+        """Append along an axis; the new shape."""
+        self.zarr.append(data, axis)
+        self._refresh()
+        return self.shape
+
+    def resize(self, shape: Any) -> None:
+        """Change the shape; elements outside the new one are lost."""
+        self.zarr.resize(shape)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._spec = read_spec(self.zarr.metadata, self.path)
+
+
+class Indexer:
+    """``a.oindex``, ``a.vindex`` and ``a.blocks``."""
+
+    def __init__(self, array: Array, normalise: Callable[[Any], Selection]) -> None:
+        self._array, self._normalise = array, normalise
+
+    def __getitem__(self, key: Any) -> Any:
+        return _scalar(self._array._read(self._normalise(key)))
+
+
+def read_many(pairs: Sequence[tuple[Array, Any]]) -> list[Any]:
+    """Read selections of several arrays as one batch, for instance all variables of one sample.
+
+    Parameters
+    ----------
+    pairs
+        ``(array, selection)``, the selections as in ``array[selection]``.
+
+    Returns
+    -------
+    list
+        One array per pair, on the device of its array.
+
+    Examples
+    --------
+    >>> import zarr, gpuzarr
+    >>> a = gpuzarr.open(zarr.ones(4, chunks=2, dtype="i2"))
+    >>> gpuzarr.read_many([(a, slice(2)), (a, slice(3, 4))])
+    [array([1, 1], dtype=int16), array([1], dtype=int16)]
+    """
+    planned = [array._planned(_basic(key, array)) for array, key in pairs]
+    for (array, _), (_, read) in zip(pairs, planned, strict=True):
+        array._last_read = read.report
+    for name in sorted({array.device for array, _ in pairs}):
+        reads = [r for (a, _), (_, r) in zip(pairs, planned, strict=True) if a.device == name]
+        pipeline.read(reads, devices.get(name))
+    return [result for result, _ in planned]
+
+
+def host_view(out: Any) -> NDArray[Any]:
+    """A writable NumPy view of a read target.
+
+    Raises
+    ------
+    OutputError
+        If there is none that shares the target's memory.
+    """
+    if isinstance(out, np.ndarray):
+        view = out
+    elif hasattr(out, "__dlpack__"):
+        try:
+            view = np.from_dlpack(out)
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise OutputError(f"out of type {type(out).__name__} is not in host memory.") from error
+        if not view.flags.writeable and hasattr(out, "__array__"):
+            # NumPy marks unversioned DLPack exports as read-only; torch shares its memory here.
+            shared = np.asarray(out)
+            view = shared if np.shares_memory(shared, view) else view
+    else:
+        raise OutputError(f"out must be an array or support DLPack, not {type(out).__name__}.")
+    if not view.flags.writeable:
+        raise OutputError("out is read-only.")
+    return view
+
+
+def _basic(key: Any, array: Array) -> Selection:
+    return selection.basic(key, array.shape, array.dtype)
+
+
+def _scalar(result: Any) -> Any:
+    return result[()] if result.ndim == 0 else result
+
+
+def _field_dtype(dtype: np.dtype, field: str | list[str] | None) -> np.dtype:
+    if field is None:
+        return dtype
+    if isinstance(field, str):
+        return dtype[field]
+    return np.dtype([(name, dtype[name]) for name in field])
+
+
+def _check_origins(
+    origins: NDArray[np.int64], box: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    if len(box) != len(shape):
+        raise SelectionError(f"Boxes of {len(box)} axes in an array of {len(shape)}.")
+    outside = (origins < 0) | (origins + np.array(box) > np.array(shape))
+    bad = np.flatnonzero(outside.any(axis=1))
+    if len(bad) or any(n < 0 for n in box):
+        origin = tuple(origins[bad[0]].tolist()) if len(bad) else ()
+        raise SelectionError(
+            f"A box of shape {box} at {origin} leaves the array, whose shape is {shape}."
+        )

@@ -1,0 +1,78 @@
+"""A batch: N byte strings in one arena of one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISSING = -1
+"""Size of a chunk that the store does not hold."""
+
+_ALIGNMENT = 64
+
+
+@dataclass(slots=True)
+class Batch:
+    """One arena, and where each of N streams lies in it.
+
+    Attributes
+    ----------
+    arena
+        One-dimensional array on a device: ``uint8``, or on the host ``object`` and variable
+        strings, whose elements then count as the unit of offsets and sizes.
+    offsets, sizes
+        ``int64`` arrays of N; a size of `MISSING` means that there is no such stream.
+    """
+
+    arena: Any
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @classmethod
+    def uniform(cls, arena: Any, count: int, size: int) -> Batch:
+        """`count` streams of `size` elements each, one behind the other."""
+        return cls(arena, np.arange(count, dtype=np.int64) * size, np.full(count, size, np.int64))
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the streams lie one behind the other, all of one size."""
+        if len(self) == 0:
+            return True
+        size = int(self.sizes[0])
+        return bool((self.sizes == size).all()) and bool(
+            (self.offsets == self.offsets[0] + np.arange(len(self)) * size).all()
+        )
+
+    def take(self, slots: NDArray[Any]) -> Batch:
+        """The streams at these positions, in the same arena."""
+        return Batch(self.arena, self.offsets[slots], self.sizes[slots])
+
+    def spans(self) -> list[tuple[int, int]]:
+        """``(start, stop)`` of each stream in the arena, as Python integers."""
+        return list(zip(self.offsets.tolist(), (self.offsets + self.sizes).tolist(), strict=True))
+
+
+class Scratch:
+    """Host memory of one thread during one read, used again for every wave."""
+
+    def __init__(self) -> None:
+        self._arenas: dict[str, NDArray[np.uint8]] = {}
+
+    def take(self, purpose: str, nbytes: int) -> NDArray[np.uint8]:
+        """At least `nbytes` bytes, whose content is undefined."""
+        arena = self._arenas.get(purpose)
+        if arena is None or len(arena) < nbytes:
+            self._arenas.pop(purpose, None)
+            arena = self._arenas[purpose] = np.empty(nbytes, np.uint8)
+        return arena
+
+
+def aligned(nbytes: int) -> int:
+    """`nbytes` rounded up so that the next stream starts aligned for any dtype."""
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT

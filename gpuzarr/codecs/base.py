@@ -1,0 +1,58 @@
+"""What a codec is: one step of a chain, run on a whole batch.
+
+Three nouns: the *configuration* is the JSON of the metadata (`spec.CodecConfig`); the *codec* is
+a class of this package, resolved for it; a `Stage` is a codec prepared for one chunk shape, with
+sizes known, and shared by all chunks of a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gpuzarr.batch import Batch
+from gpuzarr.device import Device
+from gpuzarr.place import Layout
+
+
+class Codec(Protocol):
+    """One decoding step. `decode` raises `StreamError` for the first bad stream."""
+
+    name: str
+    is_view: bool
+    """Whether `decode` gives a part of what it was given, so that no memory is written."""
+
+    def supports(self, device: Device) -> str | None:
+        """None where this device decodes it, else the reason in words. Asked before any I/O."""
+
+    def describe(self) -> str:
+        """In a few words, by what it is decoded."""
+
+    def encoded_nbytes(self, nbytes: int | None) -> int | None:
+        """Encoded size of `nbytes`; None where it depends on the data."""
+
+    def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
+        """Decode every stream, into the slots of `into` where the decoded size is known."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A codec prepared for one chunk shape.
+
+    Attributes
+    ----------
+    size
+        Decoded length of one chunk: bytes, or elements where `layout` is on the host only; None
+        where only the data tells.
+    layout
+        Of the decoded chunk, where it is an array rather than bytes.
+    """
+
+    codec: Codec
+    size: int | None
+    layout: Layout | None = None
+
+    @property
+    def name(self) -> str:
+        """The codec's name in metadata."""
+        return self.codec.name

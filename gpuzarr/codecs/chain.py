@@ -1,0 +1,161 @@
+"""A codec chain, prepared for chunks of one shape and run over batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+
+import numpy as np
+
+from gpuzarr.batch import Batch, Scratch
+from gpuzarr.codecs import own_codec
+from gpuzarr.codecs.base import Stage
+from gpuzarr.codecs.foreign import Foreign
+from gpuzarr.device import Device
+from gpuzarr.errors import ChunkSizeError, StreamError
+from gpuzarr.place import Layout
+from gpuzarr.spec import ChunkFormat, CodecConfig
+
+
+class StageError(Exception):
+    """A `StreamError` with the name of the stage that raised it."""
+
+    def __init__(self, stage: str, error: StreamError) -> None:
+        super().__init__(stage, error)
+        self.stage = stage
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Decoding stages in the order in which they run, and how the result is an array."""
+
+    stages: tuple[Stage, ...]
+    layout: Layout
+
+    @property
+    def writes(self) -> bool:
+        """Whether the last stage writes the decoded chunk, and so can write it into place."""
+        return bool(self.stages) and not self.stages[-1].codec.is_view
+
+    def decode(
+        self,
+        batch: Batch,
+        target: Batch | None,
+        device: Device,
+        scratch: Scratch,
+        seconds: dict[str, float],
+    ) -> Batch:
+        """Decode a batch.
+
+        Parameters
+        ----------
+        batch
+            Encoded chunks, none of them missing.
+        target
+            Where the last stage shall write, or None for memory of the device's own.
+        scratch
+            Memory between the stages.
+        seconds
+            Time spent, added per stage.
+
+        Raises
+        ------
+        StageError
+            For the first chunk that breaks a rule.
+        """
+        for number, stage in enumerate(self.stages):
+            started = perf_counter()
+            last = number == len(self.stages) - 1
+            into = target if last and self.writes else None
+            if into is None and not stage.codec.is_view:
+                into = _slots(stage, number, len(batch), device, scratch)
+            try:
+                batch = stage.codec.decode(batch, into, device)
+            except StreamError as error:
+                raise StageError(stage.name, error) from error
+            seconds[stage.name] = seconds.get(stage.name, 0.0) + perf_counter() - started
+        self._check_sizes(batch)
+        return batch
+
+    def _check_sizes(self, batch: Batch) -> None:
+        wrong = (batch.sizes != self.layout.size).nonzero()[0]
+        if len(wrong):
+            unit = "elements" if self.layout.on_host_only else "bytes"
+            slot = int(wrong[0])
+            reason = f"expected {self.layout.size} {unit}, found {int(batch.sizes[slot])}"
+            name = self.stages[-1].name if self.stages else "bytes"
+            raise StageError(name, StreamError(slot, reason, ChunkSizeError))
+
+
+def _slots(
+    stage: Stage, number: int, count: int, device: Device, scratch: Scratch
+) -> Batch | None:
+    if stage.size is None or (stage.layout is not None and stage.layout.on_host_only):
+        return None
+    arena = scratch.take(f"stage {number % 2}", count * stage.size)
+    return Batch.uniform(arena, count, stage.size)
+
+
+@lru_cache(maxsize=256)
+def chain_of(chunk: ChunkFormat) -> Chain:
+    """The chain that decodes chunks of this format, prepared once."""
+    if any(config.kind == "buffer" for config in chunk.codecs) or not chunk.codecs:
+        return _prepare_v2(chunk)
+    return _prepare_v3(chunk)
+
+
+def _prepare_v2(chunk: ChunkFormat) -> Chain:
+    layout = Layout.plain(chunk.dtype, chunk.shape, chunk.order)
+    size: int | None = None if layout.on_host_only else layout.size
+    stages: list[Stage] = []
+    for number, config in enumerate(chunk.codecs):
+        after = layout if number == 0 else None
+        codec = own_codec(config) or Foreign(config, None, after=after)
+        stages.insert(0, Stage(codec, size, after))
+        size = codec.encoded_nbytes(size)
+    return Chain(tuple(stages), layout)
+
+
+def _prepare_v3(chunk: ChunkFormat) -> Chain:
+    split = next(n for n, config in enumerate(chunk.codecs) if config.kind == "serializer")
+    arrays, serializer, strings = (
+        chunk.codecs[:split], chunk.codecs[split], chunk.codecs[split + 1 :],
+    )  # fmt: skip
+    spec = chunk.specs[split]
+    dtype = spec.dtype.to_native_dtype()
+    stages: list[Stage] = []
+
+    if _is_bytes(serializer):
+        layout = Layout.plain(_stored_dtype(dtype, serializer), spec.shape)
+        size: int | None = layout.size
+    else:
+        layout = Layout.plain(dtype, spec.shape)
+        codec = Foreign(serializer, spec, after=layout)
+        stages.append(Stage(codec, None if layout.on_host_only else layout.size, layout))
+        size = None
+    for number, config in enumerate(strings, start=split + 1):
+        own = own_codec(config) or Foreign(config, chunk.specs[number])
+        stages.insert(0, Stage(own, size))
+        size = own.encoded_nbytes(size)
+
+    for number in reversed(range(split)):
+        config, spec = arrays[number], chunk.specs[number]
+        if config.class_name == "zarr.codecs.transpose.TransposeCodec":
+            order = config.instance.order
+            layout = layout.transposed(tuple(order.index(a) for a in range(len(order))))
+            continue
+        after = Layout.plain(spec.dtype.to_native_dtype(), spec.shape)
+        stages.append(Stage(Foreign(config, spec, before=layout, after=after), after.size, after))
+        layout = after
+    return Chain(tuple(stages), layout)
+
+
+def _is_bytes(config: CodecConfig) -> bool:
+    return config.class_name == "zarr.codecs.bytes.BytesCodec"
+
+
+def _stored_dtype(dtype: np.dtype, config: CodecConfig) -> np.dtype:
+    endian = config.instance.endian
+    return dtype if endian is None else dtype.newbyteorder(endian)

@@ -1,0 +1,36 @@
+"""Options, through donfig as zarr does: ``gpuzarr.config.set({...})`` or ``GPUZARR_*``.
+
+=====================  ==========  ==========================================================
+key                    default     meaning
+=====================  ==========  ==========================================================
+device                 "auto"      device of arrays opened with ``device="auto"``
+threads                None        most threads one read uses; None: the processors we may use
+wave_bytes             4 MiB       decoded bytes that one thread of the CPU takes at a time
+concurrency            64          requests in flight against a store that is not a local one
+coalesce_gap_bytes     64 KiB      ranges of one shard nearer than this are read in one request
+=====================  ==========  ==========================================================
+
+Examples
+--------
+>>> import gpuzarr
+>>> with gpuzarr.config.set({"threads": 1}):
+...     gpuzarr.config.get("threads")
+1
+"""
+
+from __future__ import annotations
+
+from donfig import Config
+
+config = Config(
+    "gpuzarr",
+    defaults=[
+        {
+            "device": "auto",
+            "threads": None,
+            "wave_bytes": 4 << 20,
+            "concurrency": 64,
+            "coalesce_gap_bytes": 64 << 10,
+        }
+    ],
+)

@@ -1,0 +1,192 @@
+"""Decompression on the host, one stream at a time, into memory of a known size.
+
+The verdict on odd or damaged bytes is always the reference decoder's, that is numcodecs': the
+fast path is taken for plain streams, and whatever it does not like is given to the reference.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numcodecs.blosc
+import numcodecs.lz4
+import numcodecs.shuffle
+import numcodecs.zlib
+import numcodecs.zstd
+import numpy as np
+import zstandard
+from isal import isal_zlib
+from numcodecs.gzip import GZip
+
+from gpuzarr.device import blosc_snappy
+
+numcodecs.blosc.use_threads = False  # one thread per stream: the batch is what runs in parallel
+
+
+class SizeError(ValueError):
+    """A valid stream of another size than its chunk."""
+
+
+_SINGLE_SHOT = 512 << 10
+"""From this size on, single-shot decoding beats a reused context (docs/decisions/0002)."""
+
+_local = threading.local()
+
+
+def zstd(source: memoryview, target: memoryview) -> None:
+    """Zstandard frames (RFC 8878)."""
+    expected = len(target)
+    try:
+        declared = zstandard.frame_content_size(source)
+    except zstandard.ZstdError:
+        declared = -1
+    if declared > expected:
+        _same(declared, expected)
+    if declared == expected:
+        if expected >= _SINGLE_SHOT:
+            numcodecs.zstd.decompress(source, target)
+            return
+        try:
+            context = _local.zstd
+        except AttributeError:
+            context = _local.zstd = zstandard.ZstdDecompressor()
+        try:
+            target[:] = context.decompress(
+                source, max_output_size=expected, allow_extra_data=False
+            )
+            return
+        except (zstandard.ZstdError, ValueError):
+            pass
+    _copy(numcodecs.zstd.decompress(source), target)
+
+
+def lz4(source: memoryview, target: memoryview) -> None:
+    """A little-endian u32 size, then one raw block, as numcodecs writes it."""
+    if len(source) < 4:
+        raise ValueError(f"{len(source)} bytes, too few for its header")
+    (declared,) = struct.unpack_from("<I", source)
+    _same(declared, len(target))
+    numcodecs.lz4.decompress(source, target)
+
+
+def gzip(source: memoryview, target: memoryview) -> None:
+    """RFC 1952."""
+    if not _inflate(source, target, 31, whole=True):
+        _copy(GZip().decode(source), target)
+
+
+def zlib(source: memoryview, target: memoryview) -> None:
+    """RFC 1950."""
+    if not _inflate(source, target, 15, whole=False):
+        _copy(numcodecs.zlib.Zlib().decode(source), target)
+
+
+def _inflate(source: memoryview, target: memoryview, wbits: int, *, whole: bool) -> bool:
+    """Whether a single plain stream filled the target."""
+    try:
+        stream = isal_zlib.decompressobj(wbits)
+        data = stream.decompress(source, len(target) + 1)
+    except isal_zlib.error:
+        return False
+    if len(data) != len(target) or not stream.eof or (whole and stream.unused_data):
+        return False
+    target[:] = data
+    return True
+
+
+_BLOSC_HEADER = struct.Struct("<BBBBiii")
+_BLOSC_MEMCPYED = 0x02
+_BLOSC_MAX_BLOCKSIZE = (2**31 - 1 - 4 * 255) // 3
+
+
+def blosc(source: memoryview, target: memoryview) -> None:
+    """A Blosc 1 chunk.
+
+    c-blosc trusts the sizes in the header, so they are checked here; it checks the offsets
+    behind the header itself.
+    """
+    codec = check_blosc_header(source, len(target))
+    if codec == blosc_snappy.CODEC:
+        blosc_snappy.decompress(source, target)
+    else:
+        numcodecs.blosc.decompress(source, target)
+
+
+def check_blosc_header(source: memoryview, expected: int) -> int:
+    """Check a chunk's header against its length and decoded size; its inner codec's number."""
+    if len(source) < _BLOSC_HEADER.size:
+        raise ValueError(f"{len(source)} bytes, too few for its header of 16")
+    version, versionlz, flags, typesize, nbytes, blocksize, cbytes = _BLOSC_HEADER.unpack_from(
+        source
+    )
+    if version != 2:
+        if 3 <= version <= 6:
+            raise ValueError(f"format version {version}: chunks of Blosc 2 are not supported")
+        raise ValueError(f"format version {version} instead of 2")
+    if cbytes != len(source):
+        raise ValueError(f"a header for {cbytes} bytes over {len(source)} bytes")
+    _same(nbytes, expected)
+    if not 0 < blocksize <= _BLOSC_MAX_BLOCKSIZE or typesize == 0 or versionlz != 1:
+        raise ValueError(f"a header with blocksize {blocksize} and typesize {typesize}")
+    if flags & _BLOSC_MEMCPYED:
+        if cbytes != nbytes + _BLOSC_HEADER.size:
+            raise ValueError(f"{cbytes} bytes for {nbytes} stored ones")
+    elif 16 + 4 * -(-nbytes // blocksize) > cbytes:
+        raise ValueError(f"{cbytes} bytes, too few for its table of blocks")
+    return int(flags) >> 5 if not flags & _BLOSC_MEMCPYED else 0
+
+
+def unshuffle(source: np.ndarray, target: np.ndarray, typesize: int) -> None:
+    """Byte planes of a whole buffer to elements; the size is a multiple of `typesize`."""
+    if typesize <= 1 or not len(source):
+        target[:] = source
+        return
+    numcodecs.shuffle.Shuffle(typesize).decode(source, target)
+
+
+def _same(found: int, expected: int) -> None:
+    if found != expected:
+        raise SizeError(f"expected {expected} bytes, found {found}")
+
+
+def _copy(data: Any, target: memoryview) -> None:
+    data = memoryview(data).cast("B")
+    _same(len(data), len(target))
+    target[:] = data
+
+
+INTO: dict[str, Callable[[memoryview, memoryview], None]] = {
+    "zstd": zstd,
+    "lz4": lz4,
+    "gzip": gzip,
+    "zlib": zlib,
+    "blosc": blosc,
+}
+"""Decoders into a slot of known size."""
+
+
+def _sized_by_header(decode: Callable[[memoryview, memoryview], None], at: int) -> Any:
+    def decode_unsized(source: memoryview) -> bytearray:
+        if len(source) < at + 4:
+            raise ValueError(f"{len(source)} bytes, too few for its header")
+        (declared,) = struct.unpack_from("<I", source, at)
+        if declared > 256 * len(source) + 64:
+            raise ValueError(f"a header that declares {declared} bytes from {len(source)}")
+        target = bytearray(declared)
+        decode(source, memoryview(target))
+        return target
+
+    return decode_unsized
+
+
+UNSIZED: dict[str, Callable[[memoryview], Any]] = {
+    "zstd": numcodecs.zstd.decompress,
+    "lz4": _sized_by_header(lz4, 0),
+    "gzip": GZip().decode,
+    "zlib": numcodecs.zlib.Zlib().decode,
+    "blosc": _sized_by_header(blosc, 4),
+}
+"""Decoders of streams whose size only they know."""

@@ -1,0 +1,130 @@
+"""What can go wrong, and what each error also is.
+
+Every error is a :class:`GpuzarrError` and, at the same time, the type that zarr-python or Python
+itself raises in that case, so that code written for them keeps working::
+
+    GpuzarrError
+    ├── SelectionError        IndexError     an index that the array does not have or understand
+    ├── OutputError           ValueError     an `out=` of the wrong shape, dtype or memory
+    ├── MetadataError         ValueError     a metadata document that cannot be read
+    ├── NodeNotFoundError     zarr's ArrayNotFoundError, GroupNotFoundError, FileNotFoundError
+    ├── DeviceError           RuntimeError   a device that is unknown or not there
+    ├── UnsupportedError      NotImplementedError
+    ├── PickleDisabledError   zarr's PickleCodecDisabledError
+    ├── StoreError            OSError        a store that fails to deliver
+    └── ChunkError            ValueError     one chunk; names array, chunk, stage, device
+        ├── CorruptChunkError     bytes that break the rules of their format
+        ├── ChecksumError         a checksum that does not match
+        ├── ChunkSizeError        a decoded size other than the chunk's
+        └── ShardIndexError       an index entry that points outside its shard
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zarr.errors import ArrayNotFoundError, GroupNotFoundError, PickleCodecDisabledError
+
+
+class GpuzarrError(Exception):
+    """The root of every error that gpuzarr raises on purpose."""
+
+
+class SelectionError(GpuzarrError, IndexError):
+    """An index that is out of bounds, or of a kind that the array does not take."""
+
+
+class OutputError(GpuzarrError, ValueError):
+    """A read target whose shape, dtype or memory does not fit the selection."""
+
+
+class MetadataError(GpuzarrError, ValueError):
+    """A metadata document that is not a Zarr array or group."""
+
+
+class NodeNotFoundError(GpuzarrError, ArrayNotFoundError, GroupNotFoundError):
+    """No array or group where one was asked for."""
+
+
+class DeviceError(GpuzarrError, RuntimeError):
+    """A device that is not known, or not available on this machine."""
+
+
+class UnsupportedError(GpuzarrError, NotImplementedError):
+    """Something that the Zarr world has and gpuzarr does not do."""
+
+
+class PickleDisabledError(GpuzarrError, PickleCodecDisabledError):
+    """Pickled data, which is not decoded unless the caller allows it."""
+
+
+class StoreError(GpuzarrError, OSError):
+    """A store that failed to deliver bytes (absent bytes are no error)."""
+
+
+class StreamError(GpuzarrError, ValueError):
+    """A device's or codec's verdict on one stream of a batch, before it has a name.
+
+    Parameters
+    ----------
+    slot
+        Position of the stream in its batch.
+    reason
+        What was expected and what was found, as a clause.
+    kind
+        The `ChunkError` class that it becomes once array and chunk are known.
+    """
+
+    def __init__(self, slot: int, reason: str, kind: type[ChunkError] | None = None) -> None:
+        super().__init__(reason)
+        self.slot = slot
+        self.reason = reason
+        self.kind = kind or CorruptChunkError
+
+
+class ChunkError(GpuzarrError, ValueError):
+    """One chunk could not be decoded.
+
+    Attributes
+    ----------
+    array, chunk, stage, device
+        Path of the array, store key of the chunk, name of the decoding stage and of the device.
+    reason
+        What was expected and what was found.
+    """
+
+    def __init__(self, reason: str, *, array: str, chunk: str, stage: str, device: str) -> None:
+        super().__init__(
+            f"Chunk {chunk!r} of array {array!r} cannot be read: {reason} "
+            f"(stage {stage!r}, device {device!r})."
+        )
+        self.reason = reason
+        self.array = array
+        self.chunk = chunk
+        self.stage = stage
+        self.device = device
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.reason, self.array, self.chunk, self.stage, self.device)
+
+
+class CorruptChunkError(ChunkError):
+    """The bytes of a chunk break the rules of their format."""
+
+
+class ChecksumError(ChunkError):
+    """A stored checksum differs from the one computed over the bytes read."""
+
+
+class ChunkSizeError(ChunkError):
+    """A chunk decoded to a number of bytes other than its shape and dtype ask for."""
+
+
+class ShardIndexError(ChunkError):
+    """A shard's index is damaged, or one of its entries points outside the shard."""
+
+
+def _rebuild(
+    cls: type[ChunkError], reason: str, array: str, chunk: str, stage: str, device: str
+) -> ChunkError:
+    return cls(reason, array=array, chunk=chunk, stage=stage, device=device)

@@ -1,0 +1,70 @@
+"""The route of a read in words, before any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuzarr.plan import ReadPlan
+from gpuzarr.route import Route, StageRoute
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a selection would be read; ``str()`` is for reading.
+
+    Attributes
+    ----------
+    array, source, device
+        Path of the array, where bytes come from, where the result will be.
+    chunks, shards
+        Innermost chunks that are decoded if they exist, and stored shards that hold them (0
+        without sharding).
+    bytes_decoded
+        Size of all these chunks, in bytes.
+    waves, threads
+        How the work is cut and how many threads take part.
+    stages
+        One `StageRoute` per decoding stage.
+    """
+
+    array: str
+    source: str
+    device: str
+    chunks: int
+    shards: int
+    bytes_decoded: int
+    waves: int
+    threads: int
+    stages: tuple[StageRoute, ...]
+
+    @classmethod
+    def of(cls, plan: ReadPlan, route: Route, source: str) -> Explanation:
+        """Of a plan and its route."""
+        spec = plan.spec
+        return cls(
+            spec.name,
+            source,
+            route.device,
+            plan.count,
+            len(plan.cuts) - 1 if spec.levels and plan.count else 0,
+            plan.nbytes,
+            len(plan.waves(route.chunks_per_wave)),
+            route.threads,
+            route.stages,
+        )
+
+    @property
+    def fallbacks(self) -> tuple[StageRoute, ...]:
+        """Stages that run elsewhere than on the device of the result."""
+        return tuple(s for s in self.stages if s.device != self.device)
+
+    def __str__(self) -> str:
+        shards = f" in {self.shards} shards" if self.shards else ""
+        lines = [
+            f"{self.array}: {self.chunks} chunks{shards}, {self.bytes_decoded:,} bytes decoded",
+            f"  from {self.source} to {self.device}, {self.waves} waves on {self.threads} threads",
+        ]
+        if not self.stages:
+            lines.append("  no codec: chunks are copied into place")
+        lines += [f"  {s.stage}: {s.device}, {s.reason}" for s in self.stages]
+        return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""Locating: where the bytes of every inner chunk of a sharded read lie.
+
+The question: given the chunks of a plan, which range of which object holds each? The way: one
+level of sharding after the other, the indexes of all shards needed are fetched and verified
+together. The result: one `Extents` in the order of the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuzarr.batch import MISSING, Batch, Scratch
+from gpuzarr.codecs.chain import Chain, StageError, chain_of
+from gpuzarr.config import config
+from gpuzarr.device import Device
+from gpuzarr.errors import ShardIndexError, StreamError
+from gpuzarr.plan import ReadPlan, distinct
+from gpuzarr.report import Report, Tally, timed
+from gpuzarr.shards import Extents, index_extents, refine
+from gpuzarr.sources import Source
+from gpuzarr.spec import ShardLevel, Spec
+
+Ints = NDArray[np.int64]
+
+
+def locate(plan: ReadPlan, source: Source, device: Device, report: Report) -> Extents:
+    """Where the inner chunks of a sharded read lie, in the order of the plan.
+
+    One level of sharding after the other: the indexes of all shards that are needed are fetched
+    and verified together, and give the extents of what is inside them.
+    """
+    spec = plan.spec
+    chunks = plan.parts.coords(plan.order)
+    per_node = [np.array(spec.chunks_per_outer)]
+    for level in spec.levels:
+        per_node.append(per_node[-1] // level.chunks_per_shard)
+    shards, shard_of = distinct(chunks // per_node[0])
+    extents = Extents.whole(spec.keys(shards))
+    for level, size in zip(spec.levels, per_node[1:], strict=True):
+        nodes = chunks // size
+        if (size != 1).any():
+            nodes, node_of = distinct(nodes)
+            first = np.zeros(len(nodes), np.int64)
+            first[node_of[::-1]] = np.arange(len(chunks))[::-1]
+            parent = shard_of[first]
+        else:
+            parent, node_of = shard_of, np.arange(len(chunks))
+        inner = nodes % np.array(level.chunks_per_shard, np.int64)
+        table, present = _indexes(spec, level, extents, source, device, report)
+        with _naming(spec, extents, device):
+            extents = refine(extents, level, table, present, parent, inner)
+        shard_of = node_of
+    return extents
+
+
+def _indexes(
+    spec: Spec, level: ShardLevel, shards: Extents, source: Source, device: Device, report: Report
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Decoded indexes of the shards that exist, ``[n, …, 2]``, and which ones do."""
+    wanted, chain, tally = index_extents(shards, level), chain_of(level.index), Tally()
+    step = max(1, 4 * int(config.get("concurrency")))
+    ranges = [np.arange(a, min(a + step, len(shards))) for a in range(0, len(shards), step)]
+    fetches = [source.start(wanted.take(rows)) for rows in ranges]
+    tables, present = [], np.zeros(len(shards), bool)
+    try:
+        for rows, fetch in zip(ranges, fetches, strict=True):
+            batch = timed(tally, "fetch", fetch.result, Scratch())
+            present[rows] = batch.sizes != MISSING
+            batch, rows = batch.take(present[rows]), rows[present[rows]]
+            tally.bytes_read += int(batch.sizes.sum())
+            with _naming(spec, shards.take(rows), device):
+                check_extents(batch, wanted.nbytes[rows])
+                index = chain.decode(batch, None, device, Scratch(), tally.seconds)
+                tables.append(_as_integers(index, chain))
+    finally:
+        for fetch in fetches:
+            fetch.cancel()
+    report.add_index(tally)
+    return np.concatenate(tables), present
+
+
+@contextmanager
+def _naming(spec: Spec, shards: Extents, device: Device) -> Iterator[None]:
+    """Give errors of single shards their names."""
+    stage = "shard index"
+    try:
+        try:
+            yield
+        except StageError as error:
+            stage = f"shard index, {error.stage}"
+            raise error.error from error
+    except StreamError as error:
+        key = shards.keys[int(shards.resource[error.slot])]
+        raise error.kind(
+            error.reason, array=spec.name, chunk=key, stage=stage, device=device.name
+        ) from error
+
+
+def _as_integers(index: Batch, chain: Chain) -> NDArray[np.uint64]:
+    """Decoded indexes as native integers, ``[shards, …]``."""
+    layout = chain.layout
+    if not len(index):
+        return np.empty((0, *(layout.shape[a] for a in layout.axes)), np.uint64)
+    rows = [
+        index.arena[a:b].view(layout.dtype).reshape(layout.shape).transpose(layout.axes)
+        for a, b in index.spans()
+    ]
+    return np.stack(rows).astype(np.uint64)
+
+
+def check_extents(batch: Batch, expected: Ints) -> None:
+    """A stream shorter than its extent means an index that points outside its shard."""
+    short = np.flatnonzero((expected >= 0) & (batch.sizes != expected))
+    if len(short):
+        slot = int(short[0])
+        raise StreamError(
+            slot,
+            f"expected {int(expected[slot])} bytes inside the shard, found "
+            f"{int(batch.sizes[slot])} before its end",
+            ShardIndexError,
+        )

@@ -1,0 +1,297 @@
+"""Planning: selection × grid → which chunks, and where each of them lands.
+
+Nothing here touches a store or data, and nothing is done per chunk in Python: a plan holds tables
+per axis (or per element, for coordinates), and the rows of a wave are gathered from them when it
+is its turn. A row is one innermost chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuzarr.errors import SelectionError
+from gpuzarr.place import AxisLists, Boxes, Grid, Placement, Points
+from gpuzarr.selection import Box, Coordinates, Lists
+from gpuzarr.spec import Axis, Spec
+
+Ints = NDArray[np.int64]
+
+
+class Parts(Protocol):
+    """The chunks of a selection, numbered in C order of the grid, and their placement."""
+
+    count: int
+
+    def coords(self, rows: Ints) -> Ints:
+        """Grid coordinates ``[n, ndim]`` of these chunks."""
+
+    def placement(self, rows: Ints) -> Placement:
+        """Where these chunks land; slots count from 0 in the order of `rows`."""
+
+
+def parts_of(grid: tuple[Axis, ...], what: Box | Lists | Coordinates) -> Parts:
+    """The chunks that a normalised selection needs."""
+    if isinstance(what, Box):
+        return BoxParts(grid, what)
+    if isinstance(what, Lists):
+        return ListParts(grid, what)
+    return PointParts(grid, what)
+
+
+class BoxParts:
+    """Chunks of a box: the product of one table per axis."""
+
+    def __init__(self, grid: tuple[Axis, ...], box: Box) -> None:
+        self._tables = [
+            _box_table(axis, *range_)
+            for axis, *range_ in zip(grid, box.start, box.count, box.step, strict=True)
+        ]
+        self._dims = [table.shape[1] for table in self._tables]
+        self._step = np.array(box.step, np.int64)
+        self.count = math.prod(self._dims)
+
+    def coords(self, rows: Ints) -> Ints:
+        return self._gather(0, rows)
+
+    def placement(self, rows: Ints) -> Boxes:
+        slots = np.arange(len(rows), dtype=np.int64)
+        source, count, target = (self._gather(column, rows) for column in (1, 2, 3))
+        return Boxes(slots, source, count, target, self._step)
+
+    def _gather(self, column: int, rows: Ints) -> Ints:
+        return _gather([table[column] for table in self._tables], self._dims, rows)
+
+
+def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
+    """Chunk, first local index, number and target of the indexes in each chunk, ``[4, n]``."""
+    if count == 0:
+        return np.empty((4, 0), np.int64)
+    first, last = axis.chunk_of(start), axis.chunk_of(start + (count - 1) * step)
+    chunk = np.arange(first, last + 1, dtype=np.int64)
+    begin = axis.start(chunk)
+    target = np.maximum(-((start - begin) // step), 0)
+    stop = np.append(target[1:], count)
+    table = np.stack([chunk, start + target * step - begin, stop - target, target])
+    return table if step == 1 else table[:, table[2] > 0]
+
+
+def _gather(columns: list[Ints], dims: list[int], rows: Ints) -> Ints:
+    """One column per axis, at the position that each row has on that axis."""
+    out = np.empty((len(rows), len(dims)), np.int64)
+    rest = rows
+    for axis in reversed(range(len(dims))):
+        rest, at = np.divmod(rest, dims[axis])
+        out[:, axis] = columns[axis][at]
+    return out
+
+
+class ListParts:
+    """Chunks of an outer product of index lists."""
+
+    def __init__(self, grid: tuple[Axis, ...], lists: Lists) -> None:
+        self._chunks: list[Ints] = []
+        axes = []
+        for axis, indexes in zip(grid, lists.axes, strict=True):
+            chunk = axis.chunk_of(indexes)
+            order = np.argsort(chunk, kind="stable")
+            found, starts = np.unique(chunk[order], return_index=True)
+            local = (indexes - axis.start(chunk))[order]
+            self._chunks.append(found)
+            axes.append(AxisLists(np.append(starts, len(order)), local, order))
+        self._axes = tuple(axes)
+        self._dims = [len(found) for found in self._chunks]
+        self.count = math.prod(self._dims)
+
+    def coords(self, rows: Ints) -> Ints:
+        return _gather(self._chunks, self._dims, rows)
+
+    def placement(self, rows: Ints) -> Grid:
+        numbers = [np.arange(n, dtype=np.int64) for n in self._dims]
+        slots = np.arange(len(rows), dtype=np.int64)
+        return Grid(slots, _gather(numbers, self._dims, rows), self._axes)
+
+
+class PointParts:
+    """Chunks of single elements."""
+
+    def __init__(self, grid: tuple[Axis, ...], points: Coordinates) -> None:
+        chunk = np.stack(
+            [axis.chunk_of(i) for axis, i in zip(grid, points.axes, strict=True)], axis=1
+        )
+        start = np.stack([axis.start(c) for axis, c in zip(grid, chunk.T, strict=True)], axis=1)
+        self._coords, group = distinct(chunk)
+        order = np.argsort(group, kind="stable")
+        self._target = order
+        self._local = (np.stack(points.axes, axis=1) - start)[order]
+        self._starts = np.searchsorted(group[order], np.arange(len(self._coords) + 1))
+        self.count = len(self._coords)
+
+    def coords(self, rows: Ints) -> Ints:
+        return self._coords[rows]
+
+    def placement(self, rows: Ints) -> Points:
+        slots = np.arange(len(rows), dtype=np.int64)
+        starts, stops = self._starts[rows], self._starts[rows + 1]
+        return Points(slots, starts, stops, self._local, self._target)
+
+
+class CropParts:
+    """Chunks of many boxes of one shape, each chunk once however many boxes it serves.
+
+    The target has one axis more, the first: the number of the box.
+    """
+
+    def __init__(self, grid: tuple[Axis, ...], origins: Ints, shape: tuple[int, ...]) -> None:
+        ndim = len(grid)
+        self._step = np.ones(ndim, np.int64)
+        per_axis = [_crop_table(axis, origins[:, a], shape[a]) for a, axis in enumerate(grid)]
+        rows: list[list[Ints]] = []
+        if len(origins) and math.prod(shape):
+            for offsets in np.ndindex(*(table.shape[1] for table in per_axis)):
+                picked = np.stack([t[:, o] for t, o in zip(per_axis, offsets, strict=True)], axis=-1)
+                number = np.flatnonzero((picked[2] > 0).all(axis=1))
+                rows.append([number, *(column[number] for column in picked)])
+        if rows:
+            number, chunk, source, count, target = (np.concatenate(c) for c in zip(*rows, strict=True))
+        else:
+            number, chunk = np.empty(0, np.int64), np.empty((0, ndim), np.int64)
+            source = count = target = chunk
+        self._coords, group = distinct(chunk)
+        order = np.argsort(group, kind="stable")
+        self._source, self._count = source[order], count[order]
+        self._target = np.concatenate([number[order, None], target[order]], axis=1)
+        self._starts = np.searchsorted(group[order], np.arange(len(self._coords) + 1))
+        self.count = len(self._coords)
+
+    def coords(self, rows: Ints) -> Ints:
+        return self._coords[rows]
+
+    def placement(self, rows: Ints) -> Boxes:
+        starts, lengths = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
+        slots = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
+        within = np.arange(len(slots)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        picked = np.repeat(starts, lengths) + within
+        return Boxes(
+            slots, self._source[picked], self._count[picked], self._target[picked], self._step
+        )
+
+
+def _crop_table(axis: Axis, origin: Ints, size: int) -> Ints:
+    """Chunk, source, count and target of box `n` in the `m`-th chunk from its first, ``[4, m, n]``;
+    the count is 0 where the box does not reach that far."""
+    first = axis.chunk_of(origin)
+    last = axis.chunk_of(origin + max(size, 1) - 1)
+    reach = int((last - first).max()) + 1 if len(origin) else 0
+    chunk = first[:, None] + np.arange(reach)
+    inside = chunk <= last[:, None]
+    chunk = np.minimum(chunk, last[:, None])
+    begin = axis.start(chunk)
+    end = begin + axis.extent(chunk.ravel()).reshape(chunk.shape)
+    source = np.maximum(origin[:, None] - begin, 0)
+    stop = np.minimum(end, origin[:, None] + size)
+    count = np.where(inside, stop - begin - source, 0)
+    return np.stack([chunk, source, count, begin + source - origin[:, None]]).transpose(0, 2, 1)
+
+
+def distinct(coords: Ints) -> tuple[Ints, Ints]:
+    """The distinct rows of ``[n, ndim]`` in C order, and for each row its number among them."""
+    counts = (coords.max(axis=0) + 1).tolist() if len(coords) else []
+    if math.prod(counts) >= 2**62:
+        found, number = np.unique(coords, axis=0, return_inverse=True)
+        return found, number.reshape(-1)
+    flat = np.zeros(len(coords), np.int64)
+    for axis, count in enumerate(counts):
+        flat = flat * count + coords[:, axis]
+    _, at, number = np.unique(flat, return_index=True, return_inverse=True)
+    return coords[at], number
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """The chunks of one read, before anything is known of the store.
+
+    `order` has the rows in the order in which they are read; waves do not cross the bounds in
+    `cuts` where `strict`, and avoid it elsewhere.
+    """
+
+    spec: Spec
+    parts: Parts
+    order: Ints
+    cuts: Ints
+    strict: bool
+
+    @property
+    def count(self) -> int:
+        """Number of innermost chunks."""
+        return len(self.order)
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded size of all these chunks, in bytes."""
+        if self.spec.is_regular:
+            return self.count * math.prod(a.size for a in self.spec.grid) * self.spec.dtype.itemsize
+        elements = _shapes(self.spec, self.parts.coords(self.order)).prod(axis=1).sum()
+        return int(elements) * self.spec.dtype.itemsize
+
+    def waves(self, per_wave: int) -> list[tuple[int, int]]:
+        """Ranges of `order`, each of at most `per_wave` chunks."""
+        ranges: list[tuple[int, int]] = []
+        bounds = self.cuts.tolist()
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            if not self.strict and ranges and stop - ranges[-1][0] <= per_wave:
+                ranges[-1] = (ranges[-1][0], stop)
+                continue
+            for first in range(start, stop, per_wave):
+                ranges.append((first, min(first + per_wave, stop)))
+        return ranges
+
+
+def plan_read(spec: Spec, parts: Parts) -> ReadPlan:
+    """Order the chunks of a selection for reading: shard by shard, or shape by shape."""
+    rows = np.arange(parts.count, dtype=np.int64)
+    if spec.levels and parts.count:
+        group = distinct(parts.coords(rows) // np.array(spec.chunks_per_outer, np.int64))[1]
+        strict = False
+    elif not spec.is_regular and parts.count:
+        group = distinct(_shapes(spec, parts.coords(rows)))[1]
+        strict = True
+    else:
+        return ReadPlan(spec, parts, rows, np.array([0, parts.count]), False)
+    order = np.argsort(group, kind="stable")
+    cuts = np.flatnonzero(np.diff(group[order])) + 1
+    return ReadPlan(spec, parts, order, np.concatenate([[0], cuts, [len(order)]]), strict)
+
+
+def _shapes(spec: Spec, coords: Ints) -> Ints:
+    return np.stack([a.extent(c) for a, c in zip(spec.grid, coords.T, strict=True)], axis=1)
+
+
+def chunk_shape(spec: Spec, coords: Ints) -> tuple[int, ...]:
+    """Encoded shape of a chunk, from its grid coordinates ``[ndim]``."""
+    return tuple(
+        int(axis.extent(coords[a : a + 1])[0]) for a, axis in enumerate(spec.grid)
+    )
+
+
+def origins_of(boxes: list[Box]) -> tuple[Ints, tuple[int, ...]]:
+    """Origins ``[n, ndim]`` and the common shape of boxes.
+
+    Raises
+    ------
+    SelectionError
+        If the shapes differ, or a step is not 1.
+    """
+    shapes = {box.count for box in boxes}
+    if len(shapes) > 1:
+        raise SelectionError(
+            f"read_many takes boxes of one shape, found {sorted(shapes)[0]} and "
+            f"{sorted(shapes)[1]}."
+        )
+    if any(step != 1 for box in boxes for step in box.step):
+        raise SelectionError("read_many takes slices of step 1.")
+    return np.array([box.start for box in boxes], np.int64), boxes[0].count

@@ -1,0 +1,110 @@
+"""Runs the waves of a read on threads.
+
+The caller's thread works too, so a read by one thread has no hand-over at all, and a pool that
+others keep busy can never block it. The first error, or Ctrl-C, stops the rest at their next
+wave. The pool is remade in a forked child.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+
+from gpuzarr.config import config
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+
+
+def _reset_after_fork() -> None:
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+def thread_limit() -> int:
+    """Most threads that one read may use: `config.threads`, or the processors we may run on."""
+    limit = config.get("threads")
+    if limit is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"The option 'threads' must be a positive integer or None, not {limit!r}.")
+    return limit
+
+
+def _helpers() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            workers = max(thread_limit(), os.cpu_count() or 1)
+            _pool = ThreadPoolExecutor(workers, thread_name_prefix="gpuzarr")
+        return _pool
+
+
+class Stop:
+    """Asks the threads of a read to end at their next wave, and wakes those that wait for I/O."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.on_set: Callable[[], None] = lambda: None
+
+    def set(self) -> None:
+        """End the read."""
+        self._event.set()
+        self.on_set()
+
+    def is_set(self) -> bool:
+        """Whether the read shall end."""
+        return self._event.is_set()
+
+
+def run[T](work: Callable[[T], None], items: Iterable[T], threads: int, stop: Stop) -> None:
+    """Call `work` on every item, on this many threads of which the caller's is one.
+
+    Raises
+    ------
+    BaseException
+        What `work` raised first in the caller's thread, else in another, once all have ended.
+    CancelledError
+        If `stop` was set from outside.
+    """
+    source, taking, end = iter(items), threading.Lock(), object()
+
+    def drain() -> None:
+        try:
+            while not stop.is_set():
+                with taking:
+                    item = next(source, end)
+                if item is end:
+                    return
+                work(item)  # type: ignore[arg-type]
+        except BaseException:
+            stop.set()
+            raise
+
+    helpers = [
+        _helpers().submit(contextvars.copy_context().run, drain) for _ in range(threads - 1)
+    ]
+    try:
+        drain()
+    finally:
+        for helper in helpers:
+            helper.cancel()
+        try:
+            wait(helpers)
+        except BaseException:
+            stop.set()
+            wait(helpers)
+            raise
+    failures = [h.exception() for h in helpers if not h.cancelled()]
+    # A thread that was woken from its I/O says only that it was cancelled: it is not the cause.
+    for failure in sorted(filter(None, failures), key=lambda f: isinstance(f, CancelledError)):
+        raise failure
+    if stop.is_set():
+        raise CancelledError("The read was cancelled.")

@@ -1,0 +1,35 @@
+"""Sources: read extents into memory. Absent bytes are a value (`MISSING`), not an error."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gpuzarr.batch import Batch, Scratch
+from gpuzarr.shards import Extents
+
+
+class Fetch(Protocol):
+    """Extents on their way."""
+
+    def result(self, scratch: Scratch) -> Batch:
+        """Wait for the bytes. A stream shorter than its extent reached the end of its object."""
+
+    def cancel(self) -> None:
+        """Give up what has not begun."""
+
+
+class Source(Protocol):
+    """Something that holds encoded bytes under keys.
+
+    Attributes
+    ----------
+    requests_ahead
+        Requests that should be under way before the first is waited for; 0 where reading
+        happens in the thread that asks.
+    """
+
+    name: str
+    requests_ahead: int
+
+    def start(self, extents: Extents) -> Fetch:
+        """Begin to read, without waiting."""
