@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,15 @@ import zarr
 
 from gpuzarr import device as devices
 from gpuzarr import pipeline, runtime, selection
-from gpuzarr.errors import OutputError, SelectionError
+from gpuzarr.crops import CropParts, crops_of
+from gpuzarr.described import Described
 from gpuzarr.explain import Explanation
-from gpuzarr.plan import CropParts, Parts, ReadPlan, origins_of, parts_of, plan_read
+from gpuzarr.plan import ReadPlan, parts_of, plan_read
 from gpuzarr.report import Report
-from gpuzarr.selection import Box, Selection
+from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
-from gpuzarr.spec import Metadata, Spec, read_spec
+from gpuzarr.spec import Metadata, read_spec
+from gpuzarr.targets import checked_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 
-class Array:
+class Array(Described):
     """A Zarr array that is read on a device.
 
     Made by `gpuzarr.open`; the data stay in the store until they are indexed. Reading from many
@@ -60,87 +61,6 @@ class Array:
         self._source = source_of(store)
         self._last_read: Report | None = None
 
-    # What it is ---------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis, in elements."""
-        return self._spec.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """dtype of the elements, as zarr-python reports it."""
-        return self._spec.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Decoded size in bytes."""
-        return self.size * self.dtype.itemsize
-
-    @property
-    def chunks(self) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
-        """Shape of the innermost chunks; for an irregular grid the lengths along each axis."""
-        if self._spec.is_regular:
-            return tuple(axis.size for axis in self._spec.grid)
-        return tuple(
-            tuple(axis.extent(np.arange(axis.count)).tolist()) for axis in self._spec.grid
-        )
-
-    @property
-    def shards(self) -> tuple[int, ...] | None:
-        """Shape of the shards, or None."""
-        return self._spec.levels[0].shape if self._spec.levels else None
-
-    @property
-    def nchunks(self) -> int:
-        """Number of innermost chunks."""
-        return math.prod(axis.count for axis in self._spec.grid)
-
-    @property
-    def fill_value(self) -> Any:
-        """What the metadata says that absent chunks hold; None where it says nothing (v2)."""
-        return self._spec.fill_value
-
-    @property
-    def order(self) -> str:
-        """ "C" or "F": order of the elements in a chunk (v2)."""
-        return self._spec.order
-
-    @property
-    def codecs(self) -> list[dict[str, Any]]:
-        """Codecs of the innermost chunks in the order of encoding, as names and configurations."""
-        return [{"name": c.name, "configuration": c.configuration} for c in self._spec.codecs]
-
-    @property
-    def zarr_format(self) -> int:
-        """2 or 3."""
-        return self._spec.zarr_format
-
-    @property
-    def dimension_names(self) -> tuple[str | None, ...] | None:
-        """Names of the axes (v3)."""
-        return getattr(self._spec.metadata, "dimension_names", None)
-
-    @property
-    def path(self) -> str:
-        """Path in the store."""
-        return self._spec.path
-
-    @property
-    def name(self) -> str:
-        """Last part of the path."""
-        return self._spec.path.rpartition("/")[2]
-
     @property
     def store(self) -> Store:
         """The zarr store."""
@@ -161,9 +81,10 @@ class Array:
         """The same array as zarr-python sees it."""
         if self._zarr is None:
             mode: Any = "r" if self._mode == "r" else "r+"
+            version: Any = self.zarr_format
             self._zarr = zarr.open_array(
-                self._store, path=self.path, mode=mode, zarr_format=self._spec.zarr_format
-            )  # type: ignore[arg-type]
+                self._store, path=self.path, mode=mode, zarr_format=version
+            )
         return self._zarr
 
     @property
@@ -260,9 +181,10 @@ class Array:
         SelectionError
             If boxes differ in shape, have steps, or leave the array.
         """
-        parts, result_shape, view = self._crops(selections, shape)
-        result, target = self._target(out, result_shape, self.dtype)
-        self._run(plan_read(self._spec, parts), target[view], None)
+        crops = crops_of(selections, shape, self.shape)
+        result, target = self._target(out, crops.shape, self.dtype)
+        plan = plan_read(self._spec, CropParts(self._spec.grid, crops))
+        self._run(self._bound(plan, target[crops.view], None))
         return result
 
     def explain(self, selection: Any = ...) -> Explanation:
@@ -276,58 +198,30 @@ class Array:
         """What the latest read of this object really did, or None before the first."""
         return self._last_read
 
-    def _planned(
-        self, wanted: Selection, out: Any = None
-    ) -> tuple[Any, pipeline.Read]:
+    def _read(self, wanted: Selection, out: Any = None, stop: runtime.Stop | None = None) -> Any:
+        result, planned = self._planned(wanted, out)
+        self._run(planned, stop)
+        return result
+
+    def _planned(self, wanted: Selection, out: Any = None) -> tuple[Any, pipeline.Read]:
         result, target = self._target(out, wanted.shape, _field_dtype(self.dtype, wanted.field))
         plan = plan_read(self._spec, parts_of(self._spec.grid, wanted.what))
         return result, self._bound(plan, wanted.raw(target), wanted.field)
 
-    def _read(self, wanted: Selection, out: Any = None, stop: runtime.Stop | None = None) -> Any:
-        result, planned = self._planned(wanted, out)
-        self._last_read = planned.report
-        pipeline.read([planned], self._device, stop)
-        return result
-
-    def _run(self, plan: ReadPlan, target: Any, field: Any) -> None:
-        bound = self._bound(plan, target, field)
-        self._last_read = bound.report
-        pipeline.read([bound], self._device)
-
     def _bound(self, plan: ReadPlan, target: Any, field: Any) -> pipeline.Read:
         report = Report(self.device, self._source.name)
         return pipeline.Read(plan, target, field, self._source, report)
+
+    def _run(self, planned: pipeline.Read, stop: runtime.Stop | None = None) -> None:
+        self._last_read = planned.report
+        pipeline.read([planned], self._device, stop)
 
     def _target(self, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:
         """What is returned, and the array that is filled."""
         if out is None:
             result = self._device.new_result(shape, dtype)
             return result, result
-        target = host_view(out)
-        if target.shape != shape:
-            raise OutputError(f"out must have the shape {shape}, it has {target.shape}.")
-        if target.dtype.newbyteorder("=") != dtype.newbyteorder("="):
-            raise OutputError(f"out must have the dtype {dtype}, it has {target.dtype}.")
-        return out, target
-
-    def _crops(
-        self, selections: Any, shape: tuple[int, ...] | None
-    ) -> tuple[Parts, tuple[int, ...], tuple[Any, ...]]:
-        if not self.ndim:
-            raise SelectionError("read_many needs an array of at least one dimension.")
-        if shape is not None:
-            origins = np.asarray(selections, np.int64).reshape(-1, self.ndim)
-            box = tuple(int(n) for n in shape)
-            _check_origins(origins, box, self.shape)
-            return CropParts(self._spec.grid, origins, box), (len(origins), *box), (...,)
-        wanted = [selection.basic(s, self.shape) for s in selections]
-        if not wanted:
-            raise SelectionError("read_many needs at least one selection, or origins and a shape.")
-        if any(not isinstance(w.what, Box) or w.view != wanted[0].view for w in wanted):
-            raise SelectionError("read_many takes slices and integers, alike in all selections.")
-        origins, box = origins_of([w.what for w in wanted])  # type: ignore[misc]
-        result = (len(wanted), *wanted[0].shape)
-        return CropParts(self._spec.grid, origins, box), result, (slice(None), *wanted[0].view)
+        return out, checked_target(out, shape, dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -413,32 +307,6 @@ def read_many(pairs: Sequence[tuple[Array, Any]]) -> list[Any]:
     return [result for result, _ in planned]
 
 
-def host_view(out: Any) -> NDArray[Any]:
-    """A writable NumPy view of a read target.
-
-    Raises
-    ------
-    OutputError
-        If there is none that shares the target's memory.
-    """
-    if isinstance(out, np.ndarray):
-        view = out
-    elif hasattr(out, "__dlpack__"):
-        try:
-            view = np.from_dlpack(out)
-        except (BufferError, RuntimeError, TypeError) as error:
-            raise OutputError(f"out of type {type(out).__name__} is not in host memory.") from error
-        if not view.flags.writeable and hasattr(out, "__array__"):
-            # NumPy marks unversioned DLPack exports as read-only; torch shares its memory here.
-            shared = np.asarray(out)
-            view = shared if np.shares_memory(shared, view) else view
-    else:
-        raise OutputError(f"out must be an array or support DLPack, not {type(out).__name__}.")
-    if not view.flags.writeable:
-        raise OutputError("out is read-only.")
-    return view
-
-
 def _basic(key: Any, array: Array) -> Selection:
     return selection.basic(key, array.shape, array.dtype)
 
@@ -453,17 +321,3 @@ def _field_dtype(dtype: np.dtype, field: str | list[str] | None) -> np.dtype:
     if isinstance(field, str):
         return dtype[field]
     return np.dtype([(name, dtype[name]) for name in field])
-
-
-def _check_origins(
-    origins: NDArray[np.int64], box: tuple[int, ...], shape: tuple[int, ...]
-) -> None:
-    if len(box) != len(shape):
-        raise SelectionError(f"Boxes of {len(box)} axes in an array of {len(shape)}.")
-    outside = (origins < 0) | (origins + np.array(box) > np.array(shape))
-    bad = np.flatnonzero(outside.any(axis=1))
-    if len(bad) or any(n < 0 for n in box):
-        origin = tuple(origins[bad[0]].tolist()) if len(bad) else ()
-        raise SelectionError(
-            f"A box of shape {box} at {origin} leaves the array, whose shape is {shape}."
-        )

@@ -81,6 +81,21 @@ class StreamError(GpuzarrError, ValueError):
         self.reason = reason
         self.kind = kind or CorruptChunkError
 
+    @classmethod
+    def refused(cls, slot: int, wanted: str, error: Exception) -> StreamError:
+        """What a library says of a stream; its words tell a checksum from other damage."""
+        words = " ".join(str(error).split()).rstrip(".: ") or type(error).__name__
+        is_checksum = any(sign in words.lower() for sign in _CHECKSUM_SIGNS)
+        kind = ChecksumError if is_checksum else CorruptChunkError
+        return cls(slot, f"expected {wanted}, found: {words}", kind)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.slot, self.reason, self.kind)
+
+
+_CHECKSUM_SIGNS = ("checksum", "crc check", "incorrect data check")
+"""Of zstd and numcodecs, of gzip, and of zlib."""
+
 
 class ChunkError(GpuzarrError, ValueError):
     """One chunk could not be decoded.

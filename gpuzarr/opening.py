@@ -112,7 +112,9 @@ def open_group(store: Any, **arguments: Any) -> Group:
     return node
 
 
-def create_array(store: Any, *, device: str = "auto", meta_array: Any = None, **arguments: Any) -> Array:
+def create_array(
+    store: Any, *, device: str = "auto", meta_array: Any = None, **arguments: Any
+) -> Array:
     """Create an array; further arguments are those of `zarr.create_array`.
 
     Examples
@@ -143,7 +145,7 @@ def _local_array(
     if mode not in ("r", "r+", "a") or not isinstance(store, str | os.PathLike):
         return None
     root = os.fspath(store)
-    if not isinstance(root, str) or "://" in root or "::" in root or not os.path.isdir(root):
+    if not isinstance(root, str) or "://" in root or "::" in root or not Path(root).is_dir():
         return None
     if path:
         root = str(Path(root, *path.strip("/").split("/")))
@@ -156,7 +158,7 @@ def _local_array(
             return _parsed(ArrayV3Metadata, document, root), root
     if zarr_format != 3:
         document = _document(f"{root}/.zarray")
-        if isinstance(document, dict) and not os.path.exists(f"{root}/.zgroup"):
+        if isinstance(document, dict) and not Path(root, ".zgroup").exists():
             document["attributes"] = _document(f"{root}/.zattrs") or {}
             return _parsed(ArrayV2Metadata, document, root), root
     return None
@@ -203,5 +205,3 @@ def _where(store: Any, arguments: dict[str, Any]) -> str:
     path = arguments.get("path")
     inside = f", path {path!r}" if path else ""
     return f"{str(store)!r}{inside}" if isinstance(store, str | os.PathLike) else f"{store}{inside}"
-
-

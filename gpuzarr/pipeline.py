@@ -149,7 +149,8 @@ class _Waves:
     def _all(self) -> Iterator[_Wave]:
         for read, route in zip(self._reads, self._routes, strict=True):
             plan = read.plan
-            located = locate(plan, read.source, self._device, read.report) if plan.spec.levels else None
+            is_sharded = plan.count and plan.spec.levels
+            located = locate(plan, read.source, self._device, read.report) if is_sharded else None
             for first, last in plan.waves(route.chunks_per_wave):
                 rows = plan.order[first:last]
                 coords = plan.parts.coords(rows)
@@ -187,9 +188,7 @@ def _fill(read: Read, device: Device, placement: Placement, present: NDArray[np.
     device.fill(read.target, value, placement.take(~present[placement.slots], slots))
 
 
-def _located(
-    wave: _Wave, rows: Ints, stage: str, error: StreamError, device: Device
-) -> ChunkError:
+def _located(wave: _Wave, rows: Ints, stage: str, error: StreamError, device: Device) -> ChunkError:
     """The error of a stream, with the names of its array and chunk."""
     row, spec = int(rows[error.slot]), wave.read.spec
     key = wave.extents.keys[int(wave.extents.resource[row])]
@@ -197,15 +196,15 @@ def _located(
         coords = wave.read.plan.parts.coords(wave.rows[row : row + 1])[0]
         inner = coords % np.array(spec.chunks_per_outer)
         key = f"{key} (inner chunk {tuple(inner.tolist())})"
-    return error.kind(
-        error.reason, array=spec.name, chunk=key, stage=stage, device=device.name
-    )
+    return error.kind(error.reason, array=spec.name, chunk=key, stage=stage, device=device.name)
 
 
 def route_of(plan: ReadPlan, device: Device) -> Route:
     """How this plan would be read; nothing is read for it."""
-    shape = chunk_shape(plan.spec, plan.parts.coords(plan.order[:1])[0]) if plan.count else (
-        tuple(1 for _ in plan.spec.shape)
+    shape = (
+        chunk_shape(plan.spec, plan.parts.coords(plan.order[:1])[0])
+        if plan.count
+        else (tuple(1 for _ in plan.spec.shape))
     )
     return choose(
         chain_of(plan.spec.format(shape)),

@@ -95,7 +95,7 @@ class Boxes:
 
 @dataclass(slots=True)
 class AxisLists:
-    """Index lists of one axis, grouped by chunk: those of chunk `k` are ``starts[k]:starts[k+1]``."""
+    """Index lists of one axis, one per chunk: the `k`-th is ``starts[k]:starts[k + 1]``."""
 
     starts: Ints
     local: Ints

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuzarr.errors import SelectionError
 from gpuzarr.place import AxisLists, Boxes, Grid, Placement, Points
 from gpuzarr.selection import Box, Coordinates, Lists
 from gpuzarr.spec import Axis, Spec
@@ -140,64 +140,6 @@ class PointParts:
         return Points(slots, starts, stops, self._local, self._target)
 
 
-class CropParts:
-    """Chunks of many boxes of one shape, each chunk once however many boxes it serves.
-
-    The target has one axis more, the first: the number of the box.
-    """
-
-    def __init__(self, grid: tuple[Axis, ...], origins: Ints, shape: tuple[int, ...]) -> None:
-        ndim = len(grid)
-        self._step = np.ones(ndim, np.int64)
-        per_axis = [_crop_table(axis, origins[:, a], shape[a]) for a, axis in enumerate(grid)]
-        rows: list[list[Ints]] = []
-        if len(origins) and math.prod(shape):
-            for offsets in np.ndindex(*(table.shape[1] for table in per_axis)):
-                picked = np.stack([t[:, o] for t, o in zip(per_axis, offsets, strict=True)], axis=-1)
-                number = np.flatnonzero((picked[2] > 0).all(axis=1))
-                rows.append([number, *(column[number] for column in picked)])
-        if rows:
-            number, chunk, source, count, target = (np.concatenate(c) for c in zip(*rows, strict=True))
-        else:
-            number, chunk = np.empty(0, np.int64), np.empty((0, ndim), np.int64)
-            source = count = target = chunk
-        self._coords, group = distinct(chunk)
-        order = np.argsort(group, kind="stable")
-        self._source, self._count = source[order], count[order]
-        self._target = np.concatenate([number[order, None], target[order]], axis=1)
-        self._starts = np.searchsorted(group[order], np.arange(len(self._coords) + 1))
-        self.count = len(self._coords)
-
-    def coords(self, rows: Ints) -> Ints:
-        return self._coords[rows]
-
-    def placement(self, rows: Ints) -> Boxes:
-        starts, lengths = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
-        slots = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
-        within = np.arange(len(slots)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        picked = np.repeat(starts, lengths) + within
-        return Boxes(
-            slots, self._source[picked], self._count[picked], self._target[picked], self._step
-        )
-
-
-def _crop_table(axis: Axis, origin: Ints, size: int) -> Ints:
-    """Chunk, source, count and target of box `n` in the `m`-th chunk from its first, ``[4, m, n]``;
-    the count is 0 where the box does not reach that far."""
-    first = axis.chunk_of(origin)
-    last = axis.chunk_of(origin + max(size, 1) - 1)
-    reach = int((last - first).max()) + 1 if len(origin) else 0
-    chunk = first[:, None] + np.arange(reach)
-    inside = chunk <= last[:, None]
-    chunk = np.minimum(chunk, last[:, None])
-    begin = axis.start(chunk)
-    end = begin + axis.extent(chunk.ravel()).reshape(chunk.shape)
-    source = np.maximum(origin[:, None] - begin, 0)
-    stop = np.minimum(end, origin[:, None] + size)
-    count = np.where(inside, stop - begin - source, 0)
-    return np.stack([chunk, source, count, begin + source - origin[:, None]]).transpose(0, 2, 1)
-
-
 def distinct(coords: Ints) -> tuple[Ints, Ints]:
     """The distinct rows of ``[n, ndim]`` in C order, and for each row its number among them."""
     counts = (coords.max(axis=0) + 1).tolist() if len(coords) else []
@@ -242,12 +184,12 @@ class ReadPlan:
         """Ranges of `order`, each of at most `per_wave` chunks."""
         ranges: list[tuple[int, int]] = []
         bounds = self.cuts.tolist()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             if not self.strict and ranges and stop - ranges[-1][0] <= per_wave:
                 ranges[-1] = (ranges[-1][0], stop)
                 continue
-            for first in range(start, stop, per_wave):
-                ranges.append((first, min(first + per_wave, stop)))
+            firsts = range(start, stop, per_wave)
+            ranges += [(first, min(first + per_wave, stop)) for first in firsts]
         return ranges
 
 
@@ -273,25 +215,4 @@ def _shapes(spec: Spec, coords: Ints) -> Ints:
 
 def chunk_shape(spec: Spec, coords: Ints) -> tuple[int, ...]:
     """Encoded shape of a chunk, from its grid coordinates ``[ndim]``."""
-    return tuple(
-        int(axis.extent(coords[a : a + 1])[0]) for a, axis in enumerate(spec.grid)
-    )
-
-
-def origins_of(boxes: list[Box]) -> tuple[Ints, tuple[int, ...]]:
-    """Origins ``[n, ndim]`` and the common shape of boxes.
-
-    Raises
-    ------
-    SelectionError
-        If the shapes differ, or a step is not 1.
-    """
-    shapes = {box.count for box in boxes}
-    if len(shapes) > 1:
-        raise SelectionError(
-            f"read_many takes boxes of one shape, found {sorted(shapes)[0]} and "
-            f"{sorted(shapes)[1]}."
-        )
-    if any(step != 1 for box in boxes for step in box.step):
-        raise SelectionError("read_many takes slices of step 1.")
-    return np.array([box.start for box in boxes], np.int64), boxes[0].count
+    return tuple(int(axis.extent(coords[a : a + 1])[0]) for a, axis in enumerate(spec.grid))

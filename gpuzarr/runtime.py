@@ -32,10 +32,16 @@ def thread_limit() -> int:
     """Most threads that one read may use: `config.threads`, or the processors we may run on."""
     limit = config.get("threads")
     if limit is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return _processors()
     if not isinstance(limit, int) or limit < 1:
         raise ValueError(f"The option 'threads' must be a positive integer or None, not {limit!r}.")
     return limit
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _helpers() -> ThreadPoolExecutor:
@@ -88,9 +94,7 @@ def run[T](work: Callable[[T], None], items: Iterable[T], threads: int, stop: St
             stop.set()
             raise
 
-    helpers = [
-        _helpers().submit(contextvars.copy_context().run, drain) for _ in range(threads - 1)
-    ]
+    helpers = [_helpers().submit(contextvars.copy_context().run, drain) for _ in range(threads - 1)]
     try:
         drain()
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +83,7 @@ def coalesce(offset: Ints, nbytes: Ints, max_gap: int) -> list[tuple[int, int, I
     stop = np.maximum.accumulate(start + nbytes[order])
     cuts = np.flatnonzero(start[1:] > stop[:-1] + max_gap) + 1
     bounds = np.concatenate([[0], cuts, [len(order)]]).tolist()
-    return [
-        (int(start[a]), int(stop[b - 1]), order[a:b])
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [(int(start[a]), int(stop[b - 1]), order[a:b]) for a, b in pairwise(bounds)]
 
 
 def index_extents(shards: Extents, level: ShardLevel) -> Extents:

@@ -268,7 +268,8 @@ def _unwrap_shards(
 
 def _common_extent(metadata: ArrayV3Metadata) -> tuple[int, ...]:
     return tuple(
-        s if isinstance(s, int) else s[0] for s in metadata.chunk_grid.chunk_shapes  # type: ignore[union-attr]
+        s if isinstance(s, int) else s[0]
+        for s in metadata.chunk_grid.chunk_shapes  # type: ignore[union-attr]
     )
 
 
@@ -282,7 +283,11 @@ def _is_one_shape(metadata: ArrayV3Metadata) -> bool:
 def _index_format(codec: ShardingCodec, per_shard: tuple[int, ...]) -> ChunkFormat:
     shape = (*per_shard, 2)
     spec = ArraySpec(
-        shape, UInt64(endianness="little"), np.uint64(2**64 - 1), _CONFIG, default_buffer_prototype()
+        shape,
+        UInt64(endianness="little"),
+        np.uint64(2**64 - 1),
+        _CONFIG,
+        default_buffer_prototype(),
     )
     configs = tuple(_v3_config(c) for c in codec.index_codecs)
     return ChunkFormat(np.dtype("<u8"), shape, "C", configs, _resolve(configs, spec))

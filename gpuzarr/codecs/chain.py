@@ -89,9 +89,7 @@ class Chain:
             raise StageError(name, StreamError(slot, reason, ChunkSizeError))
 
 
-def _slots(
-    stage: Stage, number: int, count: int, device: Device, scratch: Scratch
-) -> Batch | None:
+def _slots(stage: Stage, number: int, count: int, device: Device, scratch: Scratch) -> Batch | None:
     if stage.size is None or (stage.layout is not None and stage.layout.on_host_only):
         return None
     arena = scratch.take(f"stage {number % 2}", count * stage.size)

@@ -44,7 +44,9 @@ class Checksum:
         short = np.flatnonzero(batch.sizes < _NBYTES)
         if len(short):
             found = int(batch.sizes[short[0]])
-            raise StreamError(int(short[0]), f"expected a {self.name} checksum, found {found} bytes")
+            raise StreamError(
+                int(short[0]), f"expected a {self.name} checksum, found {found} bytes"
+            )
         starts = batch.offsets + (_NBYTES if self.at_start else 0)
         content = Batch(batch.arena, starts, batch.sizes - _NBYTES)
         where = batch.offsets if self.at_start else starts + content.sizes

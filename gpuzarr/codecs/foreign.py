@@ -69,10 +69,9 @@ class Foreign:
             except StreamError as error:
                 raise StreamError(slot, error.reason, error.kind) from error
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}".rstrip(".: ")
-                raise StreamError(slot, f"its codec refuses the bytes with {reason}") from error
+                raise StreamError.refused(slot, f"a valid {self.name} stream", error) from error
             if into is not None and len(results[-1]) != into.sizes[slot]:
-                reason = f"expected {int(into.sizes[slot])} decoded, found {len(results[-1])}"
+                reason = f"expected {int(into.sizes[slot])} bytes, found {len(results[-1])}"
                 raise StreamError(slot, reason, ChunkSizeError)
         return _join(results, into)
 
@@ -80,6 +79,10 @@ class Foreign:
         before = self._before
         if before is None:
             return encoded
+        if len(encoded) != before.size:
+            unit = "elements" if before.on_host_only else "bytes"
+            reason = f"expected {before.size} {unit} to decode, found {len(encoded)}"
+            raise StreamError(0, reason, ChunkSizeError)
         if before.on_host_only:
             return encoded.reshape(before.shape).transpose(before.axes)
         return encoded.view(before.dtype).reshape(before.shape).transpose(before.axes)

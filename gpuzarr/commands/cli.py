@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,14 +11,11 @@ from typer.core import TyperGroup
 import gpuzarr
 from gpuzarr.errors import GpuzarrError
 
-if TYPE_CHECKING:
-    from typer import Context
-
 
 class _Commands(TyperGroup):
     """Tells an expected error on stderr in place of a traceback."""
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

@@ -13,10 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import getitem
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -49,7 +51,7 @@ class Layout:
     folder: str
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
-    zarr_format: int
+    zarr_format: Literal[2, 3]
     compressor: dict[str, Any]
 
 
@@ -105,7 +107,7 @@ def open_readers(path: str, device: str) -> dict[str, Reader]:
     for name, pipeline in _PIPELINES.items():
         with zarr.config.set({"codec_pipeline.path": pipeline}):
             array = zarr.open_array(path, mode="r")
-        readers[name] = lambda array=array: array[...]
+        readers[name] = partial(getitem, array, ...)
     return readers
 
 

@@ -36,7 +36,7 @@ def describe(node: gpuzarr.Array | gpuzarr.Group) -> dict[str, Any]:
             "kind": "group",
             "path": node.path,
             "attributes": _plain(dict(node.attrs)),
-            "members": {name: describe(member) for name, member in sorted(node.members())},
+            "members": {name: describe(member) for name, member in node.members()},
         }
     stored = node.nbytes_stored()
     return {
@@ -58,23 +58,10 @@ def describe(node: gpuzarr.Array | gpuzarr.Group) -> dict[str, Any]:
     }
 
 
-def codec_label(config: Mapping[str, Any]) -> str:
-    """A codec's configuration in one line, like ``zstd(level=0, checksum=False)``."""
-    name = config.get("name", config.get("id", "?"))
-    options = config.get("configuration") or {
-        key: value for key, value in config.items() if key not in ("id", "name", "configuration")
-    }
-    shown = []
-    for key, value in options.items():
-        if key == "codecs":
-            shown.append(" → ".join(codec_label(codec) for codec in value))
-        elif key == "chunk_shape" or value is None:
-            continue  # a row of its own tells the chunks
-        elif key == "index_codecs":
-            shown.append(f"index: {' → '.join(codec_label(codec) for codec in value)}")
-        else:
-            shown.append(f"{key}={value}")
-    return f"{name}({', '.join(shown)})" if shown else str(name)
+def codec_label(codec: Mapping[str, Any]) -> str:
+    """A codec in one line, like ``zstd(level=0, checksum=False)``."""
+    options = ", ".join(f"{key}={value}" for key, value in codec["configuration"].items())
+    return f"{codec['name']}({options})" if options else str(codec["name"])
 
 
 def _tree(node: dict[str, Any], *, label: str) -> Tree:

@@ -49,7 +49,7 @@ def draw_map(
     rim = _project(_rim())
     axes.add_patch(Polygon(rim, facecolor=_LAND, edgecolor="none"))
     mesh = PolyCollection(
-        _project(cells), array=shown, cmap="RdYlBu_r", edgecolors="face", linewidths=0.2
+        list(_project(cells)), array=shown, cmap="RdYlBu_r", edgecolors="face", linewidths=0.2
     )
     axes.add_collection(mesh)
     axes.add_collection(LineCollection(_graticule(), colors=_INK, alpha=0.18, linewidths=0.6))

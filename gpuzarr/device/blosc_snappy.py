@@ -65,7 +65,9 @@ def _unfilter(block: NDArray[np.uint8], flags: int, typesize: int) -> NDArray[np
         elements = block[:whole].reshape(typesize, count).T.ravel()
         return np.concatenate([elements, block[whole:]])
     if flags & _BITSHUFFLE and count and count % 8 == 0:
-        planes = np.unpackbits(block[:whole].reshape(typesize, 8, count // 8), axis=2, bitorder="little")
+        planes = np.unpackbits(
+            block[:whole].reshape(typesize, 8, count // 8), axis=2, bitorder="little"
+        )
         elements = np.packbits(planes.transpose(2, 0, 1), axis=2, bitorder="little").ravel()
         return np.concatenate([elements, block[whole:]])
     return block

@@ -42,6 +42,8 @@ class CPU:
         if into is None:
             return self._decompress_unsized(codec, source, batch)
         target = memoryview(into.arena)
+        if codec == "zstd" and cpu_decoders.zstd_batch(batch, into):
+            return into
         decode = cpu_decoders.INTO[codec]
         spans = zip(batch.spans(), into.spans(), strict=True)
         for slot, ((start, stop), (begin, end)) in enumerate(spans):
@@ -50,7 +52,7 @@ class CPU:
             except cpu_decoders.SizeError as error:
                 raise StreamError(slot, str(error), ChunkSizeError) from error
             except Exception as error:
-                raise _refused(slot, codec, error) from error
+                raise StreamError.refused(slot, f"a valid {codec} stream", error) from error
         return into
 
     def _decompress_unsized(self, codec: str, source: memoryview, batch: Batch) -> Batch:
@@ -59,7 +61,7 @@ class CPU:
             try:
                 results.append(np.frombuffer(decode(source[start:stop]), np.uint8))
             except Exception as error:
-                raise _refused(slot, codec, error) from error
+                raise StreamError.refused(slot, f"a valid {codec} stream", error) from error
         sizes = np.array([len(r) for r in results], np.int64)
         offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         return Batch(np.concatenate(results), offsets, sizes)
@@ -74,7 +76,7 @@ class CPU:
         if not len(offsets):
             return np.empty(0, np.uint32)
         picked = arena[offsets[:, None] + np.arange(4)]
-        return np.ascontiguousarray(picked).view("<u4")[:, 0]  # type: ignore[no-any-return]
+        return np.ascontiguousarray(picked).view("<u4")[:, 0]
 
     def unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
         """Put byte planes together to elements."""
@@ -96,8 +98,3 @@ class CPU:
     def fill(self, target: Any, value: Any, placement: Placement) -> None:
         """Set the parts of missing chunks to the fill value."""
         cpu_place.fill(target, value, placement)
-
-
-def _refused(slot: int, codec: str, error: Exception) -> StreamError:
-    words = str(error).strip().rstrip(".") or type(error).__name__
-    return StreamError(slot, f"expected a valid {codec} stream, found: {words}")

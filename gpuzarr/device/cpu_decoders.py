@@ -21,7 +21,9 @@ import zstandard
 from isal import isal_zlib
 from numcodecs.gzip import GZip
 
+from gpuzarr.batch import Batch
 from gpuzarr.device import blosc_snappy
+from gpuzarr.device.zstd_frames import plain_frames
 
 numcodecs.blosc.use_threads = False  # one thread per stream: the batch is what runs in parallel
 
@@ -50,17 +52,48 @@ def zstd(source: memoryview, target: memoryview) -> None:
             numcodecs.zstd.decompress(source, target)
             return
         try:
-            context = _local.zstd
-        except AttributeError:
-            context = _local.zstd = zstandard.ZstdDecompressor()
-        try:
-            target[:] = context.decompress(
+            target[:] = _zstd_context().decompress(
                 source, max_output_size=expected, allow_extra_data=False
             )
             return
         except (zstandard.ZstdError, ValueError):
             pass
     _copy(numcodecs.zstd.decompress(source), target)
+
+
+_BATCHED = 128 << 10
+"""Up to this decoded size, one call for many frames beats a call for each."""
+
+
+def zstd_batch(batch: Batch, into: Batch) -> bool:
+    """Decode all frames in one call, if all are plain, small ones; whether it was done.
+
+    A False means nothing: the frames are then decoded one by one, which tells what is wrong.
+    """
+    if len(batch) < 2 or int(into.sizes.max()) > _BATCHED:
+        return False
+    if not plain_frames(batch.arena, batch.offsets, batch.sizes, into.sizes).all():
+        return False
+    table = np.stack([batch.offsets, batch.sizes], axis=1).astype("<u8").tobytes()
+    frames = zstandard.BufferWithSegments(memoryview(batch.arena), table)
+    try:
+        decoded = _zstd_context().multi_decompress_to_buffer(
+            frames, decompressed_sizes=into.sizes.astype("<u8").tobytes(), threads=1
+        )
+    except (zstandard.ZstdError, ValueError, MemoryError):
+        return False
+    target = memoryview(into.arena)
+    for slot, (begin, end) in enumerate(into.spans()):
+        target[begin:end] = decoded[slot]
+    return True
+
+
+def _zstd_context() -> Any:
+    try:
+        return _local.zstd
+    except AttributeError:
+        context = _local.zstd = zstandard.ZstdDecompressor()
+        return context
 
 
 def lz4(source: memoryview, target: memoryview) -> None:
@@ -84,12 +117,15 @@ def zlib(source: memoryview, target: memoryview) -> None:
         _copy(numcodecs.zlib.Zlib().decode(source), target)
 
 
+_INFLATE_ERROR: type[Exception] = isal_zlib.error
+
+
 def _inflate(source: memoryview, target: memoryview, wbits: int, *, whole: bool) -> bool:
     """Whether a single plain stream filled the target."""
     try:
         stream = isal_zlib.decompressobj(wbits)
         data = stream.decompress(source, len(target) + 1)
-    except isal_zlib.error:
+    except _INFLATE_ERROR:
         return False
     if len(data) != len(target) or not stream.eof or (whole and stream.unused_data):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _runs(boxes: Boxes, chunks: Chunks) -> list[tuple[int, int]]:
     if not joined.any():
         return singles
     cuts = np.concatenate([[0], np.flatnonzero(~joined) + 1, [rows]]).tolist()
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))
 
 
 def _place_run(
@@ -123,9 +124,7 @@ def _lists(grid: Grid, row: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def place_points(target: np.ndarray, chunks: Chunks, points: Points) -> None:
     """Single elements, by coordinate."""
-    bounds = zip(
-        points.slots.tolist(), points.starts.tolist(), points.stops.tolist(), strict=True
-    )
+    bounds = zip(points.slots.tolist(), points.starts.tolist(), points.stops.tolist(), strict=True)
     for slot, start, stop in bounds:
         source = tuple(points.local[start:stop].T)
         target[points.target[start:stop]] = chunks[slot][source]

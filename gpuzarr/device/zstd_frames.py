@@ -1,0 +1,71 @@
+"""Zstandard frames, read without decoding: which chunks are one plain frame of a known size.
+
+A batch decoder takes plain frames only: it neither looks behind the first frame nor needs to
+allocate by a size that only the data tell. Everything else goes to the reference decoder.
+
+Format: RFC 8878, section 3.1.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAGIC = 0xFD2FB528
+_CONTENT_SIZE_BYTES = np.array([0, 2, 4, 8])
+_BITS_OF_BYTES = np.array([(1 << 8 * n) - 1 if n < 8 else -1 for n in range(9)])
+_DICTIONARY_BYTES = np.array([0, 1, 2, 4])
+_RLE, _RESERVED = 1, 3
+
+
+def plain_frames(
+    arena: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    expected: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Which streams are exactly one frame that declares the expected content size.
+
+    The frame must need no dictionary, and end where its stream ends.
+    """
+    ends = offsets + sizes
+    plain = sizes >= 9
+    magic = _read(arena, offsets, 4, plain)
+    descriptor = _read(arena, offsets + 4, 1, plain)
+    single_segment = (descriptor >> 5) & 1
+    dictionary = _DICTIONARY_BYTES[descriptor & 3]
+    flag = descriptor >> 6
+    content_bytes = np.where((flag == 0) & (single_segment == 1), 1, _CONTENT_SIZE_BYTES[flag])
+    plain &= (magic == _MAGIC) & (dictionary == 0) & (content_bytes > 0) & (descriptor & 8 == 0)
+
+    position = offsets + 5 + (1 - single_segment)
+    plain &= position + content_bytes <= ends
+    mask = _BITS_OF_BYTES[content_bytes]
+    content = (_read(arena, position, 8, plain) & mask) + np.where(content_bytes == 2, 256, 0)
+    plain &= content == expected
+    position = position + content_bytes
+
+    running = plain.copy()
+    while running.any():
+        running &= position + 3 <= ends
+        header = _read(arena, position, 3, running)
+        kind, size = (header >> 1) & 3, header >> 3
+        position = np.where(running, position + 3 + np.where(kind == _RLE, 1, size), position)
+        plain &= ~(running & (kind == _RESERVED))
+        running &= plain & (header & 1 == 0) & (position <= ends)
+    checksum = np.where((descriptor >> 2) & 1, 4, 0)
+    return plain & (position + checksum == ends)
+
+
+def _read(
+    arena: Any, position: NDArray[Any], nbytes: int, where: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Little-endian integers of `nbytes` at these positions; 0 where there is none to read."""
+    at = np.where(where, position, 0)
+    value = np.zeros(len(at), np.int64)
+    for byte in range(nbytes):
+        picked = arena[np.minimum(at + byte, len(arena) - 1)].astype(np.int64)
+        value |= picked << (8 * byte)
+    return np.where(where, value, 0)

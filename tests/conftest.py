@@ -1,0 +1,48 @@
+"""Where the test data are, and how much Hypothesis tries.
+
+`GPUZARR_FIXTURES` names the folder of arrays that other tools wrote. Without it
+``../shared/fixtures`` is looked for; where there is none, the tests that need it skip, or fail
+under ``GPUZARR_REQUIRE_FIXTURES=1``.
+
+Hypothesis tries the same examples in each run, so that what is green stays green.
+``HYPOTHESIS_PROFILE=explore`` tries others, and many more of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("harness")
+
+os.environ.setdefault(
+    "GPUZARR_FIXTURES", str(Path(__file__).parent.parent.parent / "shared" / "fixtures")
+)
+
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "bounded",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=_SLOW_IS_FINE,
+)
+settings.register_profile(
+    "explore", max_examples=2000, deadline=None, suppress_health_check=_SLOW_IS_FINE
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bounded"))
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """The folder of arrays that other tools wrote."""
+    folder = Path(os.environ["GPUZARR_FIXTURES"])
+    if not folder.is_dir():
+        reason = f"there is no folder {folder} (GPUZARR_FIXTURES) of arrays that other tools wrote"
+        if os.environ.get("GPUZARR_REQUIRE_FIXTURES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

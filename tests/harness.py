@@ -1,0 +1,97 @@
+"""What several tests need: comparing bit by bit, and arrays made of given bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gpuzarr
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Same dtype and byte order, same shape, same bits: NaN payloads and -0.0 included."""
+    assert isinstance(found, np.ndarray) == isinstance(expected, np.ndarray)
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    if expected.dtype.hasobject:
+        np.testing.assert_array_equal(found, expected)
+    elif found.tobytes() != expected.tobytes():
+        np.testing.assert_array_equal(found, expected)
+        raise AssertionError(f"equal in value, not in bits: {found!r} is not {expected!r}")
+
+
+def v2_array(
+    folder: Path,
+    encoded: bytes,
+    shape: Sequence[int],
+    dtype: Any,
+    *,
+    compressor: dict[str, Any] | None = None,
+    filters: list[dict[str, Any]] | None = None,
+    order: str = "C",
+    fill_value: Any = None,
+) -> Path:
+    """A v2 array whose single chunk is `encoded`."""
+    dtype = np.dtype(dtype)
+    document = {
+        "zarr_format": 2,
+        "shape": list(shape),
+        "chunks": [max(n, 1) for n in shape],
+        "dtype": dtype.descr if dtype.names else dtype.str,
+        "compressor": compressor,
+        "filters": filters,
+        "order": order,
+        "fill_value": fill_value,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".zarray").write_text(json.dumps(document))
+    (folder / (".".join("0" for _ in shape) or "0")).write_bytes(encoded)
+    return folder
+
+
+def v3_array(
+    folder: Path,
+    encoded: bytes,
+    shape: Sequence[int],
+    data_type: Any,
+    codecs: list[dict[str, Any]],
+    *,
+    fill_value: Any = 0,
+) -> Path:
+    """A v3 array whose single chunk, or shard, is `encoded`."""
+    document = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": data_type,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shape)}},
+        "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "."}},
+        "fill_value": fill_value,
+        "codecs": codecs,
+        "attributes": {},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "zarr.json").write_text(json.dumps(document))
+    (folder / (".".join("0" for _ in shape) or "0")).write_bytes(encoded)
+    return folder
+
+
+def read_v2(
+    folder: Path, encoded: bytes, shape: Sequence[int] | int, dtype: Any, **metadata: Any
+) -> Any:
+    """What gpuzarr makes of these bytes as the only chunk of a v2 array."""
+    shape = (shape,) if isinstance(shape, int) else shape
+    return gpuzarr.open(v2_array(folder, encoded, shape, dtype, **metadata))[...]
+
+
+def smooth(shape: Sequence[int] | int, dtype: Any, seed: int = 0) -> np.ndarray:
+    """Values that compress: a slow wave with a little noise."""
+    rng, count = np.random.default_rng(seed), math.prod(np.atleast_1d(shape))
+    wave = 50 + 40 * np.sin(np.arange(count) / 20) + rng.normal(0, 0.5, count)
+    return wave.astype(dtype).reshape(shape)
