@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from gpuzarr import device as devices
 from gpuzarr import pipeline, runtime, selection
 from gpuzarr.crops import CropParts, crops_of
 from gpuzarr.described import Described
+from gpuzarr.errors import ReadOnlyError
 from gpuzarr.explain import Explanation
 from gpuzarr.plan import ReadPlan, parts_of, plan_read
 from gpuzarr.report import Report
 from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
 from gpuzarr.spec import Metadata, read_spec
-from gpuzarr.targets import checked_target
+from gpuzarr.targets import checked_target, field_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +206,7 @@ class Array(Described):
         return result
 
     def _planned(self, wanted: Selection, out: Any = None) -> tuple[Any, pipeline.Read]:
-        result, target = self._target(out, wanted.shape, _field_dtype(self.dtype, wanted.field))
+        result, target = self._target(out, wanted.shape, field_dtype(self.dtype, wanted.field))
         plan = plan_read(self._spec, parts_of(self._spec.grid, wanted.what))
         return result, self._bound(plan, wanted.raw(target), wanted.field)
 
@@ -234,10 +236,9 @@ class Array(Described):
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.meta_array.__dlpack_device__()  # type: ignore[no-any-return]
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("The length of a 0-dimensional array is not defined.")
-        return self.shape[0]
+    def __reduce__(self) -> tuple[Any, ...]:
+        opened = partial(Array, mode=self._mode, zarr_array=self._zarr)
+        return opened, (self._spec.metadata, self._store, self.path, self.device)
 
     def __repr__(self) -> str:
         where = f" /{self.path}" if self.path else ""
@@ -251,18 +252,26 @@ class Array(Described):
     # Writing, by zarr-python ----------------------------------------------------------------
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.zarr[key] = value
+        self._writable()[key] = value
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Append along an axis; the new shape."""
-        self.zarr.append(data, axis)
+        self._writable().append(data, axis)
         self._refresh()
         return self.shape
 
     def resize(self, shape: Any) -> None:
         """Change the shape; elements outside the new one are lost."""
-        self.zarr.resize(shape)
+        self._writable().resize(shape)
         self._refresh()
+
+    def _writable(self) -> Any:
+        if self._mode == "r" or self._store.read_only:
+            raise ReadOnlyError(
+                f"The array {self._spec.name!r} was opened for reading only; open it with "
+                f"mode='r+' and from a store that takes writes."
+            )
+        return self.zarr
 
     def _refresh(self) -> None:
         self._spec = read_spec(self.zarr.metadata, self.path)
@@ -313,11 +322,3 @@ def _basic(key: Any, array: Array) -> Selection:
 
 def _scalar(result: Any) -> Any:
     return result[()] if result.ndim == 0 else result
-
-
-def _field_dtype(dtype: np.dtype, field: str | list[str] | None) -> np.dtype:
-    if field is None:
-        return dtype
-    if isinstance(field, str):
-        return dtype[field]
-    return np.dtype([(name, dtype[name]) for name in field])

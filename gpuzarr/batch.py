@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +61,32 @@ class Batch:
 
 
 class Scratch:
-    """Host memory of one thread during one read, used again for every wave."""
+    """Host memory between the stages of one wave, lent to a thread while it works on it.
+
+    Memory that is touched for the first time costs several times what rewriting it costs, so
+    what is given back is kept and lent again; arenas beyond `KEPT` bytes are not.
+    """
+
+    KEPT = 8 << 20
+    _idle: ClassVar[list[Scratch]] = []
 
     def __init__(self) -> None:
         self._arenas: dict[str, NDArray[np.uint8]] = {}
+
+    @classmethod
+    @contextmanager
+    def lent(cls) -> Iterator[Scratch]:
+        """Scratch memory that nobody else uses meanwhile."""
+        try:
+            scratch = cls._idle.pop()
+        except IndexError:
+            scratch = cls()
+        try:
+            yield scratch
+        finally:
+            arenas = scratch._arenas
+            scratch._arenas = {p: a for p, a in arenas.items() if len(a) <= cls.KEPT}
+            cls._idle.append(scratch)
 
     def take(self, purpose: str, nbytes: int) -> NDArray[np.uint8]:
         """At least `nbytes` bytes, whose content is undefined."""

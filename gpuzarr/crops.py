@@ -95,9 +95,9 @@ class CropParts:
     def __init__(self, grid: tuple[Axis, ...], crops: Crops) -> None:
         origins, shape, ndim = crops.origins, crops.box, len(grid)
         self._step = np.ones(ndim, np.int64)
-        per_axis = [_crop_table(axis, origins[:, a], shape[a]) for a, axis in enumerate(grid)]
         rows: list[list[Ints]] = []
         if len(origins) and math.prod(shape):
+            per_axis = [_crop_table(axis, origins[:, a], shape[a]) for a, axis in enumerate(grid)]
             for offsets in np.ndindex(*(table.shape[1] for table in per_axis)):
                 picked = np.stack(
                     [t[:, o] for t, o in zip(per_axis, offsets, strict=True)], axis=-1
@@ -135,8 +135,8 @@ def _crop_table(axis: Axis, origin: Ints, size: int) -> Ints:
     """Chunk, source, count and target of box `n` in the `m`-th chunk from its first, ``[4, m, n]``;
     the count is 0 where the box does not reach that far."""
     first = axis.chunk_of(origin)
-    last = axis.chunk_of(origin + max(size, 1) - 1)
-    reach = int((last - first).max()) + 1 if len(origin) else 0
+    last = axis.chunk_of(origin + size - 1)
+    reach = int((last - first).max()) + 1
     chunk = first[:, None] + np.arange(reach)
     inside = chunk <= last[:, None]
     chunk = np.minimum(chunk, last[:, None])

@@ -91,3 +91,8 @@ class Described:
     def name(self) -> str:
         """Last part of the path."""
         return self._spec.path.rpartition("/")[2]
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("The length of a 0-dimensional array is not defined.")
+        return self.shape[0]

@@ -6,7 +6,9 @@ itself raises in that case, so that code written for them keeps working::
     GpuzarrError
     ├── SelectionError        IndexError     an index that the array does not have or understand
     ├── OutputError           ValueError     an `out=` of the wrong shape, dtype or memory
+    ├── ReadOnlyError         ValueError     writing to what was opened for reading
     ├── MetadataError         ValueError     a metadata document that cannot be read
+    │   └── UnknownCodecError zarr's UnknownCodecError
     ├── NodeNotFoundError     zarr's ArrayNotFoundError, GroupNotFoundError, FileNotFoundError
     ├── DeviceError           RuntimeError   a device that is unknown or not there
     ├── UnsupportedError      NotImplementedError
@@ -21,8 +23,10 @@ itself raises in that case, so that code written for them keeps working::
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from zarr import errors as zarr_errors
 from zarr.errors import ArrayNotFoundError, GroupNotFoundError, PickleCodecDisabledError
 
 
@@ -38,8 +42,16 @@ class OutputError(GpuzarrError, ValueError):
     """A read target whose shape, dtype or memory does not fit the selection."""
 
 
+class ReadOnlyError(GpuzarrError, ValueError):
+    """Writing to an array that was opened for reading, or whose store takes no writes."""
+
+
 class MetadataError(GpuzarrError, ValueError):
     """A metadata document that is not a Zarr array or group."""
+
+
+class UnknownCodecError(MetadataError, zarr_errors.UnknownCodecError):
+    """A codec that neither zarr-python nor numcodecs has under this name."""
 
 
 class NodeNotFoundError(GpuzarrError, ArrayNotFoundError, GroupNotFoundError):
@@ -84,7 +96,7 @@ class StreamError(GpuzarrError, ValueError):
     @classmethod
     def refused(cls, slot: int, wanted: str, error: Exception) -> StreamError:
         """What a library says of a stream; its words tell a checksum from other damage."""
-        words = " ".join(str(error).split()).rstrip(".: ") or type(error).__name__
+        words = words_of(error)
         is_checksum = any(sign in words.lower() for sign in _CHECKSUM_SIGNS)
         kind = ChecksumError if is_checksum else CorruptChunkError
         return cls(slot, f"expected {wanted}, found: {words}", kind)
@@ -137,6 +149,19 @@ class ChunkSizeError(ChunkError):
 
 class ShardIndexError(ChunkError):
     """A shard's index is damaged, or one of its entries points outside the shard."""
+
+
+def words_of(error: BaseException) -> str:
+    """What a foreign error says, for use within a sentence."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".: ")
+    text = re.sub(r"\. ([A-Z])", lambda start: f"; {start[1].lower()}", text)
+    return text or type(error).__name__
+
+
+def named(error: BaseException) -> str:
+    """The type of a foreign error and what it says, for use within a sentence."""
+    name, words = type(error).__name__, words_of(error)
+    return name if words == name else f"{name}: {words}"
 
 
 def _rebuild(

@@ -20,6 +20,7 @@ from gpuzarr.device import Device
 from gpuzarr.errors import ShardIndexError, StreamError
 from gpuzarr.plan import ReadPlan, distinct
 from gpuzarr.report import Report, Tally, timed
+from gpuzarr.runtime import Stop
 from gpuzarr.shards import Extents, index_extents, refine
 from gpuzarr.sources import Source
 from gpuzarr.spec import ShardLevel, Spec
@@ -27,7 +28,7 @@ from gpuzarr.spec import ShardLevel, Spec
 Ints = NDArray[np.int64]
 
 
-def locate(plan: ReadPlan, source: Source, device: Device, report: Report) -> Extents:
+def locate(plan: ReadPlan, source: Source, device: Device, report: Report, stop: Stop) -> Extents:
     """Where the inner chunks of a sharded read lie, in the order of the plan.
 
     One level of sharding after the other: the indexes of all shards that are needed are fetched
@@ -50,7 +51,7 @@ def locate(plan: ReadPlan, source: Source, device: Device, report: Report) -> Ex
         else:
             parent, node_of = shard_of, np.arange(len(chunks))
         inner = nodes % np.array(level.chunks_per_shard, np.int64)
-        table, present = _indexes(spec, level, extents, source, device, report)
+        table, present = _indexes(spec, level, extents, source, device, report, stop)
         with _naming(spec, extents, device):
             extents = refine(extents, level, table, present, parent, inner)
         shard_of = node_of
@@ -58,7 +59,13 @@ def locate(plan: ReadPlan, source: Source, device: Device, report: Report) -> Ex
 
 
 def _indexes(
-    spec: Spec, level: ShardLevel, shards: Extents, source: Source, device: Device, report: Report
+    spec: Spec,
+    level: ShardLevel,
+    shards: Extents,
+    source: Source,
+    device: Device,
+    report: Report,
+    stop: Stop,
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Decoded indexes of the shards that exist, ``[n, …, 2]``, and which ones do."""
     wanted, chain, tally = index_extents(shards, level), chain_of(level.index), Tally()
@@ -67,18 +74,22 @@ def _indexes(
     fetches = [source.start(wanted.take(rows)) for rows in ranges]
     tables, present = [], np.zeros(len(shards), bool)
     try:
+        for fetch in fetches:
+            stop.watch(fetch)
         for rows, fetch in zip(ranges, fetches, strict=True):
-            batch = timed(tally, "fetch", fetch.result, Scratch())
-            present[rows] = batch.sizes != MISSING
-            batch, rows = batch.take(present[rows]), rows[present[rows]]
-            tally.bytes_read += int(batch.sizes.sum())
-            with _naming(spec, shards.take(rows), device):
-                check_extents(batch, wanted.nbytes[rows])
-                index = chain.decode(batch, None, device, Scratch(), tally.seconds)
-                tables.append(_as_integers(index, chain))
+            with Scratch.lent() as scratch:
+                batch = timed(tally, "fetch", fetch.result, scratch)
+                present[rows] = batch.sizes != MISSING
+                batch, rows = batch.take(present[rows]), rows[present[rows]]
+                tally.bytes_read += int(batch.sizes.sum())
+                with _naming(spec, shards.take(rows), device):
+                    check_extents(batch, wanted.nbytes[rows])
+                    index = chain.decode(batch, None, device, scratch, tally.seconds)
+                    tables.append(_as_integers(index, chain))
     finally:
         for fetch in fetches:
             fetch.cancel()
+            stop.forget(fetch)
     report.add_index(tally)
     return np.concatenate(tables), present
 

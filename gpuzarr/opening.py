@@ -13,17 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import zarr
+from zarr import errors as zarr_errors
+from zarr.abc.store import Store
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
-from zarr.errors import ArrayNotFoundError, ContainsArrayError, GroupNotFoundError
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, StorePath, ZipStore
 
 from gpuzarr import device as devices
 from gpuzarr.array import Array
-from gpuzarr.errors import GpuzarrError, MetadataError, NodeNotFoundError
+from gpuzarr.errors import (
+    MetadataError,
+    NodeNotFoundError,
+    ReadOnlyError,
+    StoreError,
+    UnknownCodecError,
+    named,
+    words_of,
+)
 from gpuzarr.group import Group, wrap
 from gpuzarr.spec import Metadata
 
 __all__ = ["create_array", "open", "open_array", "open_group"]
+
+_MODES = ("r", "r+", "a", "w", "w-")
+_STORES = (str, os.PathLike, dict, Store, StorePath)
 
 
 def open(
@@ -41,7 +53,8 @@ def open(
     Parameters
     ----------
     store
-        A path, a URL, any zarr Store or what zarr makes one of, or a zarr Array or Group.
+        A path (of a directory, or to read of a zip file), a URL, any zarr Store or what zarr
+        makes one of, or a zarr Array or Group.
     path
         Path of the node in the store.
     mode
@@ -60,7 +73,11 @@ def open(
     NodeNotFoundError
         If there is neither an array nor a group.
     MetadataError
-        If there is one whose metadata cannot be read.
+        If there is one whose metadata cannot be used.
+    StoreError
+        If the store fails to deliver them.
+    ReadOnlyError
+        If the mode asks to write to a store that takes no writes.
     DeviceError
         If the device is not available.
 
@@ -72,15 +89,14 @@ def open(
     np.float32(7.0)
     """
     device = _device(device, meta_array)
+    _check_mode(store, mode)
     if isinstance(store, zarr.Array | zarr.Group):
-        node = store[path] if path and isinstance(store, zarr.Group) else store
-        return wrap(node, device, mode)
+        return _member(wrap(store, device, mode), path)
     local = _local_array(store, path, mode, zarr_format)
     if local is not None:
-        metadata, root = local
-        read_only = mode == "r"
-        return Array(metadata, LocalStore(root, read_only=read_only), "", device, mode=mode)
-    arguments = {"path": path, "mode": mode, "zarr_format": zarr_format}
+        return Array(*local, device, mode=mode)
+    store = _zip_store(store, mode)
+    arguments = {"path": path, "mode": _mode_of_store(store, mode), "zarr_format": zarr_format}
     return wrap(_by_zarr(zarr.open, store, arguments, storage_options), device, mode)
 
 
@@ -136,31 +152,55 @@ def _device(device: str, meta_array: Any) -> str:
     return devices.get(name).name
 
 
+def _check_mode(store: Any, mode: str) -> None:
+    if mode not in _MODES:
+        raise ValueError(f"The mode is one of 'r', 'r+', 'a', 'w' and 'w-', not {mode!r}.")
+    if mode != "r" and getattr(store, "read_only", False):
+        raise ReadOnlyError(f"{store} is read-only, it cannot be opened with the mode {mode!r}.")
+
+
+def _member(node: Array | Group, path: str | None) -> Array | Group:
+    if not path:
+        return node
+    if isinstance(node, Array):
+        raise NodeNotFoundError(f"There is nothing at the path {path!r} of {node.zarr}, an array.")
+    return node[path]
+
+
 def _local_array(
     store: Any, path: str | None, mode: str, zarr_format: int | None
-) -> tuple[Metadata, str] | None:
-    """Metadata and directory of an array on the local file system, if that is what it is."""
-    if type(store) is LocalStore:
-        store = store.root
-    if mode not in ("r", "r+", "a") or not isinstance(store, str | os.PathLike):
+) -> tuple[Metadata, LocalStore, str] | None:
+    """Metadata, store and path of an array on the local file system, if that is what it is."""
+    place = store.root if type(store) is LocalStore else store
+    if mode not in ("r", "r+", "a") or not isinstance(place, str | os.PathLike):
         return None
-    root = os.fspath(store)
+    root = os.fspath(place)
     if not isinstance(root, str) or "://" in root or "::" in root or not Path(root).is_dir():
         return None
-    if path:
-        root = str(Path(root, *path.strip("/").split("/")))
-    document = None
+    parts = [part for part in (path or "").split("/") if part]
+    if not {".", ".."}.isdisjoint(parts):
+        return None
+    metadata = _local_metadata("/".join([root, *parts]), zarr_format)
+    if metadata is None:
+        return None
+    read_only = mode == "r"
+    if type(store) is not LocalStore or store.read_only != read_only:
+        store = LocalStore(root, read_only=read_only)
+    return metadata, store, "/".join(parts)
+
+
+def _local_metadata(folder: str, zarr_format: int | None) -> Metadata | None:
     if zarr_format != 2:
-        document = _document(f"{root}/zarr.json")
+        document = _document(f"{folder}/zarr.json")
         if document is not None:
             if not isinstance(document, dict) or document.get("node_type") != "array":
                 return None
-            return _parsed(ArrayV3Metadata, document, root), root
+            return _parsed(ArrayV3Metadata, document, folder)
     if zarr_format != 3:
-        document = _document(f"{root}/.zarray")
-        if isinstance(document, dict) and not Path(root, ".zgroup").exists():
-            document["attributes"] = _document(f"{root}/.zattrs") or {}
-            return _parsed(ArrayV2Metadata, document, root), root
+        document = _document(f"{folder}/.zarray")
+        if isinstance(document, dict) and not Path(folder, ".zgroup").exists():
+            document["attributes"] = _document(f"{folder}/.zattrs") or {}
+            return _parsed(ArrayV2Metadata, document, folder)
     return None
 
 
@@ -170,35 +210,63 @@ def _document(path: str) -> Any:
             return json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StoreError(f"The file {path!r} cannot be read: {words_of(error)}.") from error
     except ValueError as error:
-        raise MetadataError(f"The metadata in {path!r} is not valid JSON: {error}.") from error
+        raise MetadataError(
+            f"The metadata in {path!r} is not valid JSON: {words_of(error)}."
+        ) from error
 
 
-def _parsed(kind: Any, document: dict[str, Any], root: str) -> Any:
+def _parsed(kind: Any, document: dict[str, Any], folder: str) -> Metadata:
     try:
-        return kind.from_dict(document, path=root)
+        metadata: Metadata = kind.from_dict(document, path=folder)
+        if getattr(metadata, "storage_transformers", ()):
+            raise ValueError("it asks for storage transformers, which are not supported")
     except Exception as error:
-        raise _unreadable(root, error) from error
+        raise _unusable(repr(folder), error) from error
+    return metadata
+
+
+def _zip_store(store: Any, mode: str) -> Any:
+    """The store of a path to a zip file, which zarr-python takes for a directory."""
+    if mode == "r" and isinstance(store, str | os.PathLike) and str(store).endswith(".zip"):
+        file = Path(store)
+        return ZipStore(file, mode="r") if file.is_file() else store
+    return store
+
+
+def _mode_of_store(store: Any, mode: str) -> str:
+    """zarr-python reads from a read-only copy of a store, which not every store can make."""
+    if mode == "r" and isinstance(store, Store) and not store.read_only:
+        try:
+            store.with_read_only(True)
+        except (NotImplementedError, TypeError):
+            return "r+"
+    return mode
 
 
 def _by_zarr(opener: Any, store: Any, arguments: dict[str, Any], options: Any) -> Any:
+    where = _where(store, arguments)
     try:
         return opener(store, storage_options=options, **arguments)
-    except GpuzarrError:
+    except FileNotFoundError as error:
+        raise NodeNotFoundError(f"There is no Zarr array or group at {where}.") from error
+    except (FileExistsError, ImportError, zarr_errors.ContainsArrayError):
         raise
-    except (ArrayNotFoundError, GroupNotFoundError, FileNotFoundError) as error:
-        raise NodeNotFoundError(
-            f"There is no Zarr array or group at {_where(store, arguments)}."
-        ) from error
-    except (ContainsArrayError, PermissionError, TypeError):
-        raise
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise _unreadable(_where(store, arguments), error) from error
+    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+        if isinstance(error, TypeError) and (options or not isinstance(store, _STORES)):
+            raise  # of the call, not of the metadata
+        raise _unusable(where, error) from error
+    except Exception as error:
+        raise StoreError(f"The metadata of {where} cannot be read: {named(error)}.") from error
 
 
-def _unreadable(where: str, error: Exception) -> MetadataError:
-    words = str(error).strip().rstrip(".") or type(error).__name__
-    return MetadataError(f"The metadata of {where} cannot be used: {words}.")
+def _unusable(where: str, error: Exception) -> MetadataError:
+    words = f"it has no entry {error}" if isinstance(error, KeyError) else words_of(error)
+    is_codec = isinstance(error, zarr_errors.UnknownCodecError)
+    kind = UnknownCodecError if is_codec else MetadataError
+    return kind(f"The metadata of {where} cannot be used: {words}.")
 
 
 def _where(store: Any, arguments: dict[str, Any]) -> str:

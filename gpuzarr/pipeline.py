@@ -7,7 +7,6 @@ chain into the result.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,17 +74,15 @@ def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None
     routes = [route_of(r.plan, device) for r in reads]
     for r, route in zip(reads, routes, strict=True):
         r.report.threads = route.threads
-    local, waves = threading.local(), _Waves(reads, routes, device)
+    stop = stop or runtime.Stop()
+    waves = _Waves(reads, routes, device, stop)
 
     def work(wave: _Wave) -> None:
-        if not hasattr(local, "scratch"):
-            local.scratch = Scratch()
-        _read_wave(wave, device, local.scratch)
-        waves.finished(wave)
+        with Scratch.lent() as scratch:
+            _read_wave(wave, device, scratch)
+        stop.forget(wave.fetch)
 
     threads = max((route.threads for route in routes), default=1)
-    stop = stop or runtime.Stop()
-    stop.on_set = waves.cancel
     runtime.run(work, waves.started(), threads, stop)
 
 
@@ -121,9 +118,10 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
 class _Waves:
     """The waves of all reads, with as many requests started ahead as their source wants."""
 
-    def __init__(self, reads: Sequence[Read], routes: Sequence[Route], device: Device) -> None:
-        self._reads, self._routes, self._device = reads, routes, device
-        self._under_way: dict[int, Fetch] = {}
+    def __init__(
+        self, reads: Sequence[Read], routes: Sequence[Route], device: Device, stop: runtime.Stop
+    ) -> None:
+        self._reads, self._routes, self._device, self._stop = reads, routes, device, stop
 
     def started(self) -> Iterator[_Wave]:
         """Waves in order, each with its fetch begun."""
@@ -132,25 +130,19 @@ class _Waves:
         for wave in self._all():
             pending.append(wave)
             requests += len(wave.rows)
-            while requests > wave.read.source.requests_ahead and pending:
+            ahead = wave.read.source.requests_ahead
+            while pending and requests - len(pending[0].rows) >= ahead:
                 requests -= len(pending[0].rows)
                 yield pending.popleft()
         yield from pending
-
-    def cancel(self) -> None:
-        """Give up whatever is on its way."""
-        for fetch in list(self._under_way.values()):
-            fetch.cancel()
-
-    def finished(self, wave: _Wave) -> None:
-        """Forget a wave."""
-        del self._under_way[id(wave.fetch)]
 
     def _all(self) -> Iterator[_Wave]:
         for read, route in zip(self._reads, self._routes, strict=True):
             plan = read.plan
             is_sharded = plan.count and plan.spec.levels
-            located = locate(plan, read.source, self._device, read.report) if is_sharded else None
+            located = None
+            if is_sharded:
+                located = locate(plan, read.source, self._device, read.report, self._stop)
             for first, last in plan.waves(route.chunks_per_wave):
                 rows = plan.order[first:last]
                 coords = plan.parts.coords(rows)
@@ -159,7 +151,7 @@ class _Waves:
                 else:
                     extents = located.take(np.arange(first, last))
                 fetch = read.source.start(extents)
-                self._under_way[id(fetch)] = fetch
+                self._stop.watch(fetch)
                 chain = chain_of(plan.spec.format(chunk_shape(plan.spec, coords[0])))
                 yield _Wave(read, rows, chain, route, extents, fetch)
 
@@ -171,9 +163,7 @@ def _direct_target(read: Read, chain: Chain, placement: Placement) -> Batch | No
         return None
     if not layout.is_c_order or layout.on_host_only or layout.dtype != target.dtype:
         return None
-    if not target.flags.c_contiguous or len(placement.slots) == 0:
-        return None
-    if (np.diff(placement.slots) != 1).any() or placement.slots[0] != 0:
+    if not target.flags.c_contiguous:
         return None
     offsets = contiguous_offsets(placement, layout.shape, target.shape, layout.dtype.itemsize)
     if offsets is None:

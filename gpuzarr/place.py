@@ -144,17 +144,19 @@ def contiguous_offsets(
 ) -> Ints | None:
     """Byte offsets of the chunks in a C-contiguous result, if each lies there in one piece.
 
-    That is so if every part is a whole chunk and the chunk spans the result on all axes behind
-    its first one that is not of length 1.
+    That is so if every part is a whole chunk, one per slot, and the chunk spans the result on all
+    axes behind its first one that is not of length 1.
     """
     lead = boxes.target.shape[1] - len(chunk)
-    shape = (1,) * lead + chunk
-    if len(boxes.slots) == 0 or (boxes.step != 1).any() or (boxes.count != chunk).any():
-        return None
     spans = True
-    for length, extent in zip(reversed(shape), reversed(result), strict=True):
+    for length, extent in zip(reversed((1,) * lead + chunk), reversed(result), strict=True):
         if not spans and length != 1:
             return None
         spans = spans and length == extent
+    slots = boxes.slots
+    if not len(slots) or (slots != np.arange(len(slots))).any():
+        return None
+    if (boxes.step != 1).any() or (boxes.count != chunk).any():
+        return None
     strides = np.cumprod((1, *result[:0:-1]), dtype=np.int64)[::-1] if result else np.empty(0)
     return (boxes.target @ strides.astype(np.int64)) * itemsize

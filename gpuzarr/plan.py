@@ -51,20 +51,16 @@ class BoxParts:
             _box_table(axis, *range_)
             for axis, *range_ in zip(grid, box.start, box.count, box.step, strict=True)
         ]
-        self._dims = [table.shape[1] for table in self._tables]
         self._step = np.array(box.step, np.int64)
-        self.count = math.prod(self._dims)
+        self.count = math.prod(table.shape[1] for table in self._tables)
 
     def coords(self, rows: Ints) -> Ints:
-        return self._gather(0, rows)
+        return _gather([table[:1] for table in self._tables], rows)[0]
 
     def placement(self, rows: Ints) -> Boxes:
         slots = np.arange(len(rows), dtype=np.int64)
-        source, count, target = (self._gather(column, rows) for column in (1, 2, 3))
+        source, count, target = _gather([table[1:] for table in self._tables], rows)
         return Boxes(slots, source, count, target, self._step)
-
-    def _gather(self, column: int, rows: Ints) -> Ints:
-        return _gather([table[column] for table in self._tables], self._dims, rows)
 
 
 def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
@@ -72,7 +68,10 @@ def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
     if count == 0:
         return np.empty((4, 0), np.int64)
     first, last = axis.chunk_of(start), axis.chunk_of(start + (count - 1) * step)
-    chunk = np.arange(first, last + 1, dtype=np.int64)
+    if last - first < count:
+        chunk = np.arange(first, last + 1, dtype=np.int64)
+    else:
+        chunk = np.unique(axis.chunk_of(start + step * np.arange(count)))
     begin = axis.start(chunk)
     target = np.maximum(-((start - begin) // step), 0)
     stop = np.append(target[1:], count)
@@ -80,13 +79,18 @@ def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
     return table if step == 1 else table[:, table[2] > 0]
 
 
-def _gather(columns: list[Ints], dims: list[int], rows: Ints) -> Ints:
-    """One column per axis, at the position that each row has on that axis."""
-    out = np.empty((len(rows), len(dims)), np.int64)
+def _gather(tables: list[Ints], rows: Ints) -> Ints:
+    """From a table ``[columns, m]`` per axis what each row has there: ``[columns, n, ndim]``.
+
+    Rows number the product of the axes' positions in C order.
+    """
+    out = np.empty((len(tables[0]) if tables else 3, len(rows), len(tables)), np.int64)
     rest = rows
-    for axis in reversed(range(len(dims))):
-        rest, at = np.divmod(rest, dims[axis])
-        out[:, axis] = columns[axis][at]
+    for axis in reversed(range(1, len(tables))):
+        rest, at = np.divmod(rest, tables[axis].shape[1])
+        out[:, :, axis] = tables[axis][:, at]
+    if tables:
+        out[:, :, 0] = tables[0][:, rest]
     return out
 
 
@@ -104,16 +108,15 @@ class ListParts:
             self._chunks.append(found)
             axes.append(AxisLists(np.append(starts, len(order)), local, order))
         self._axes = tuple(axes)
-        self._dims = [len(found) for found in self._chunks]
-        self.count = math.prod(self._dims)
+        self.count = math.prod(len(found) for found in self._chunks)
 
     def coords(self, rows: Ints) -> Ints:
-        return _gather(self._chunks, self._dims, rows)
+        return _gather([found[None] for found in self._chunks], rows)[0]
 
     def placement(self, rows: Ints) -> Grid:
-        numbers = [np.arange(n, dtype=np.int64) for n in self._dims]
+        numbers = [np.arange(len(found), dtype=np.int64)[None] for found in self._chunks]
         slots = np.arange(len(rows), dtype=np.int64)
-        return Grid(slots, _gather(numbers, self._dims, rows), self._axes)
+        return Grid(slots, _gather(numbers, rows)[0], self._axes)
 
 
 class PointParts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -58,11 +57,9 @@ class Report:
             self.missing += wave.missing
             self.waves += 1
             self._spend(wave)
-            if wave.chunks:
-                used = Counter(self.stages)
-                for stage in route.stages:
-                    used[stage.stage, stage.device] += wave.chunks
-                self.stages = dict(used)
+            for stage in route.stages if wave.chunks else ():
+                done = (stage.stage, stage.device)
+                self.stages[done] = self.stages.get(done, 0) + wave.chunks
 
     def _spend(self, tally: Tally) -> None:
         for stage, spent in tally.seconds.items():

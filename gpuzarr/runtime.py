@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from typing import Protocol
 
 from gpuzarr.config import config
 
@@ -53,17 +54,35 @@ def _helpers() -> ThreadPoolExecutor:
         return _pool
 
 
+class Cancellable(Protocol):
+    """Something under way, that may be waited for."""
+
+    def cancel(self) -> None:
+        """Give it up, and wake who waits for it."""
+
+
 class Stop:
     """Asks the threads of a read to end at their next wave, and wakes those that wait for I/O."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self.on_set: Callable[[], None] = lambda: None
+        self._watched: dict[int, Cancellable] = {}
 
     def set(self) -> None:
         """End the read."""
         self._event.set()
-        self.on_set()
+        for work in list(self._watched.values()):
+            work.cancel()
+
+    def watch(self, work: Cancellable) -> None:
+        """Cancel this when the read is to end, at once if it is already."""
+        self._watched[id(work)] = work
+        if self.is_set():
+            work.cancel()
+
+    def forget(self, work: Cancellable) -> None:
+        """It has ended."""
+        self._watched.pop(id(work), None)
 
     def is_set(self) -> bool:
         """Whether the read shall end."""
@@ -95,8 +114,11 @@ def run[T](work: Callable[[T], None], items: Iterable[T], threads: int, stop: St
             raise
 
     helpers = [_helpers().submit(contextvars.copy_context().run, drain) for _ in range(threads - 1)]
+    failures: list[BaseException | None] = []
     try:
         drain()
+    except CancelledError as error:
+        failures.append(error)
     finally:
         for helper in helpers:
             helper.cancel()
@@ -106,7 +128,7 @@ def run[T](work: Callable[[T], None], items: Iterable[T], threads: int, stop: St
             stop.set()
             wait(helpers)
             raise
-    failures = [h.exception() for h in helpers if not h.cancelled()]
+    failures += [h.exception() for h in helpers if not h.cancelled()]
     # A thread that was woken from its I/O says only that it was cancelled: it is not the cause.
     for failure in sorted(filter(None, failures), key=lambda f: isinstance(f, CancelledError)):
         raise failure

@@ -76,9 +76,11 @@ class Selection:
 
     def raw(self, result: Any) -> Any:
         """The raw view of a result of `shape`; filling it fills the result."""
-        if isinstance(self.what, Coordinates):
-            return result.reshape(-1)
-        return result[self.view]
+        if not isinstance(self.what, Coordinates):
+            return result[self.view]
+        # Several axes of any strides are one only to the iterator; reshape would copy them.
+        is_one_axis = result.ndim == 1 or result.flags.c_contiguous
+        return result.reshape(-1) if is_one_axis else result.flat
 
 
 def basic(key: Any, shape: tuple[int, ...], dtype: np.dtype | None = None) -> Selection:
@@ -125,6 +127,8 @@ def orthogonal(key: Any, shape: tuple[int, ...]) -> Selection:
 
 def coordinates(key: Any, shape: tuple[int, ...]) -> Selection:
     """``a.vindex[key]``: one mask of the array's shape, or an index array for every axis."""
+    if not shape:
+        raise SelectionError("vindex needs an array of at least one dimension.")
     single = key[0] if isinstance(key, tuple) and len(key) == 1 else key
     mask = None if isinstance(single, tuple) else np.asarray(single)
     if mask is not None and mask.dtype == bool:
@@ -232,14 +236,16 @@ def _width(item: Any, split_masks: bool) -> int:
 def _item(item: Any) -> Any:
     if item is None or item is ... or isinstance(item, slice):
         return item
-    if isinstance(item, bool | np.bool_):
+    if not isinstance(item, bool):
+        try:
+            return operator.index(item)
+        except TypeError:
+            pass
+    array = np.asarray(item)
+    if array.dtype == bool and array.ndim == 0:
         raise SelectionError(
             "A single boolean is not a selection; give a mask of the array's shape."
         )
-    try:
-        return operator.index(item)
-    except TypeError:
-        array = np.asarray(item)
     if array.size == 0 and array.dtype != bool:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":

@@ -65,12 +65,14 @@ class Chain:
         StageError
             For the first chunk that breaks a rule.
         """
+        written = 0
         for number, stage in enumerate(self.stages):
             started = perf_counter()
             last = number == len(self.stages) - 1
             into = target if last and self.writes else None
             if into is None and not stage.codec.is_view:
-                into = _slots(stage, number, len(batch), device, scratch)
+                into = _slots(stage, written, len(batch), scratch)
+                written += 1
             try:
                 batch = stage.codec.decode(batch, into, device)
             except StreamError as error:
@@ -89,10 +91,11 @@ class Chain:
             raise StageError(name, StreamError(slot, reason, ChunkSizeError))
 
 
-def _slots(stage: Stage, number: int, count: int, device: Device, scratch: Scratch) -> Batch | None:
+def _slots(stage: Stage, written: int, count: int, scratch: Scratch) -> Batch | None:
+    """Memory that the stage before, whose result may be a view, did not write to."""
     if stage.size is None or (stage.layout is not None and stage.layout.on_host_only):
         return None
-    arena = scratch.take(f"stage {number % 2}", count * stage.size)
+    arena = scratch.take(f"stage {written % 2}", count * stage.size)
     return Batch.uniform(arena, count, stage.size)
 
 
@@ -144,8 +147,10 @@ def _prepare_v3(chunk: ChunkFormat) -> Chain:
             order = config.instance.order
             layout = layout.transposed(tuple(order.index(a) for a in range(len(order))))
             continue
+        given = chunk.specs[number + 1].dtype.to_native_dtype()
         after = Layout.plain(spec.dtype.to_native_dtype(), spec.shape)
-        stages.append(Stage(Foreign(config, spec, before=layout, after=after), after.size, after))
+        codec = Foreign(config, spec, before=layout, given=given, after=after)
+        stages.append(Stage(codec, after.size, after))
         layout = after
     return Chain(tuple(stages), layout)
 

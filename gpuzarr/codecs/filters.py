@@ -21,7 +21,8 @@ class Shuffle:
     is_view = False
 
     def __init__(self, config: CodecConfig) -> None:
-        self.typesize = int(config.configuration.get("elementsize", 4))
+        # numcodecs takes 0, and means by it that the bytes stay as they are
+        self.typesize = max(1, int(config.configuration.get("elementsize", 4)))
 
     def supports(self, device: Device) -> str | None:
         """None: every device has it."""

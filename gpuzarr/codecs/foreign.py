@@ -27,7 +27,8 @@ class Foreign:
     """One step that a codec object of zarr-python or numcodecs does.
 
     `spec` is the zarr spec of what the codec encodes (v3); `before` the layout of what it is
-    given, for codecs of arrays; `after` the layout of what it gives, where that is an array.
+    given, for codecs of arrays, and `given` the dtype in which it wants that; `after` the layout
+    of what it gives, where that is an array.
     """
 
     is_view = False
@@ -37,10 +38,11 @@ class Foreign:
         config: CodecConfig,
         spec: Any,
         before: Layout | None = None,
+        given: np.dtype | None = None,
         after: Layout | None = None,
     ) -> None:
         self.name = config.name
-        self._config, self._before, self._after = config, before, after
+        self._config, self._before, self._given, self._after = config, before, given, after
         self._decode = _decoder(config, spec)
 
     def supports(self, device: Device) -> str | None:
@@ -85,7 +87,8 @@ class Foreign:
             raise StreamError(0, reason, ChunkSizeError)
         if before.on_host_only:
             return encoded.reshape(before.shape).transpose(before.axes)
-        return encoded.view(before.dtype).reshape(before.shape).transpose(before.axes)
+        array = encoded.view(before.dtype).reshape(before.shape).transpose(before.axes)
+        return array.astype(self._given, copy=False)
 
     def _flat(self, decoded: Any) -> np.ndarray:
         array = np.asarray(ensure_ndarray_like(decoded))

@@ -73,7 +73,7 @@ def get(name: str) -> Device:
     if name == "cuda" or name.startswith("cuda:") or name == "emulated":
         raise DeviceError(
             f"The device {name!r} is not available: this version of gpuzarr decodes on the CPU "
-            f"only. Use device='cpu' or 'auto'."
+            f"only; use device='cpu' or 'auto'."
         )
     raise DeviceError(
         f"There is no device {name!r}; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'emulated'."

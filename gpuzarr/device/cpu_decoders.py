@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable
+from gzip import GzipFile
+from io import BytesIO
 from typing import Any
 
 import numcodecs.blosc
@@ -44,12 +46,12 @@ def zstd(source: memoryview, target: memoryview) -> None:
     try:
         declared = zstandard.frame_content_size(source)
     except zstandard.ZstdError:
-        declared = -1
+        declared = 0
     if declared > expected:
         _same(declared, expected)
     if declared == expected:
         if expected >= _SINGLE_SHOT:
-            numcodecs.zstd.decompress(source, target)
+            _zstd_within(source, target)
             return
         try:
             target[:] = _zstd_context().decompress(
@@ -58,7 +60,22 @@ def zstd(source: memoryview, target: memoryview) -> None:
             return
         except (zstandard.ZstdError, ValueError):
             pass
-    _copy(numcodecs.zstd.decompress(source), target)
+    # Several frames, one of unknown size, or something wrong.
+    _zstd_within(source, target)
+    if declared >= 0:  # only a size that is unknown was compared
+        _copy(numcodecs.zstd.decompress(source), target)
+
+
+def _zstd_within(source: memoryview, target: memoryview) -> None:
+    """Decode what fits the target, whatever the frames declare."""
+    try:
+        numcodecs.zstd.decompress(source, target)
+    except (RuntimeError, ValueError) as error:
+        if "too small" in str(error):
+            raise SizeError(f"expected {len(target)} bytes, found more") from error
+        if "expected to decompress" in str(error):
+            raise SizeError(f"expected {len(target)} bytes, found fewer") from error
+        raise
 
 
 _BATCHED = 128 << 10
@@ -108,7 +125,10 @@ def lz4(source: memoryview, target: memoryview) -> None:
 def gzip(source: memoryview, target: memoryview) -> None:
     """RFC 1952."""
     if not _inflate(source, target, 31, whole=True):
-        _copy(GZip().decode(source), target)
+        with GzipFile(fileobj=BytesIO(source)) as members:
+            data = members.read(len(target) + 1)
+        _check_room(data, target)
+        _copy(data, target)
 
 
 def zlib(source: memoryview, target: memoryview) -> None:
@@ -127,6 +147,7 @@ def _inflate(source: memoryview, target: memoryview, wbits: int, *, whole: bool)
         data = stream.decompress(source, len(target) + 1)
     except _INFLATE_ERROR:
         return False
+    _check_room(data, target)
     if len(data) != len(target) or not stream.eof or (whole and stream.unused_data):
         return False
     target[:] = data
@@ -188,6 +209,11 @@ def _same(found: int, expected: int) -> None:
         raise SizeError(f"expected {expected} bytes, found {found}")
 
 
+def _check_room(data: bytes, target: memoryview) -> None:
+    if len(data) > len(target):
+        raise SizeError(f"expected {len(target)} bytes, found more")
+
+
 def _copy(data: Any, target: memoryview) -> None:
     data = memoryview(data).cast("B")
     _same(len(data), len(target))
@@ -204,12 +230,16 @@ INTO: dict[str, Callable[[memoryview, memoryview], None]] = {
 """Decoders into a slot of known size."""
 
 
-def _sized_by_header(decode: Callable[[memoryview, memoryview], None], at: int) -> Any:
+_LZ4_RATIO, _ZSTD_RATIO = 1 << 8, 1 << 15
+"""Most bytes that one byte can stand for: a match in lz4, a block of one value in zstd."""
+
+
+def _sized_by_header(decode: Callable[[memoryview, memoryview], None], at: int, ratio: int) -> Any:
     def decode_unsized(source: memoryview) -> bytearray:
         if len(source) < at + 4:
             raise ValueError(f"{len(source)} bytes, too few for its header")
         (declared,) = struct.unpack_from("<I", source, at)
-        if declared > 256 * len(source) + 64:
+        if declared > ratio * len(source):
             raise ValueError(f"a header that declares {declared} bytes from {len(source)}")
         target = bytearray(declared)
         decode(source, memoryview(target))
@@ -220,9 +250,9 @@ def _sized_by_header(decode: Callable[[memoryview, memoryview], None], at: int) 
 
 UNSIZED: dict[str, Callable[[memoryview], Any]] = {
     "zstd": numcodecs.zstd.decompress,
-    "lz4": _sized_by_header(lz4, 0),
+    "lz4": _sized_by_header(lz4, 0, _LZ4_RATIO),
     "gzip": GZip().decode,
     "zlib": numcodecs.zlib.Zlib().decode,
-    "blosc": _sized_by_header(blosc, 4),
+    "blosc": _sized_by_header(blosc, 4, _ZSTD_RATIO),
 }
 """Decoders of streams whose size only they know."""

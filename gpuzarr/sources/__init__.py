@@ -19,17 +19,14 @@ class Fetch(Protocol):
 
 
 class Source(Protocol):
-    """Something that holds encoded bytes under keys.
-
-    Attributes
-    ----------
-    requests_ahead
-        Requests that should be under way before the first is waited for; 0 where reading
-        happens in the thread that asks.
-    """
+    """Something that holds encoded bytes under keys."""
 
     name: str
-    requests_ahead: int
+
+    @property
+    def requests_ahead(self) -> int:
+        """Requests that should be under way before the first is waited for; 0 where reading
+        happens in the thread that asks."""
 
     def start(self, extents: Extents) -> Fetch:
         """Begin to read, without waiting."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpuzarr.batch import MISSING, Batch, Scratch, aligned
 from gpuzarr.config import config
-from gpuzarr.errors import StoreError
+from gpuzarr.errors import StoreError, words_of
 from gpuzarr.shards import Extents, coalesce
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -83,7 +83,7 @@ class PosixFetch:
             key = extents.keys[int(extents.resource[rows[0]])]
             try:
                 fd = os.open(f"{self.root}/{key}", _FLAGS)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
                 raise _failed(key, error) from error
@@ -97,6 +97,8 @@ class PosixFetch:
                     got = _read(fd, arena, base, last - first, first)
                     offsets[rows[picked]] = base + start[picked] - first
                     sizes[rows[picked]] = np.clip(first + got - start[picked], 0, length[picked])
+            except IsADirectoryError:
+                continue
             except OSError as error:
                 raise _failed(key, error) from error
             finally:
@@ -142,5 +144,4 @@ def _read(fd: int, arena: _Arena, begin: int, nbytes: int, position: int) -> int
 
 
 def _failed(key: str, error: OSError) -> StoreError:
-    reason = error.strerror or str(error)
-    return StoreError(f"The file of key {key!r} cannot be read: {reason}.")
+    return StoreError(f"The file of key {key!r} cannot be read: {words_of(error)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from zarr.storage import LocalStore, MemoryStore
 
 from gpuzarr.batch import MISSING, Batch, Scratch, aligned
 from gpuzarr.config import config
-from gpuzarr.errors import StoreError
+from gpuzarr.errors import StoreError, named
 from gpuzarr.shards import Extents, coalesce
 from gpuzarr.sources import Source
 from gpuzarr.sources.posix import Posix
+
+_EMPTY = cpu.Buffer.from_bytes(b"")
+_UNKNOWN = 2**63
 
 
 def source_of(store: Store) -> Source:
@@ -37,19 +40,49 @@ class StoreSource:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.name = type(store).__name__
-        self._is_local = type(store) is MemoryStore
-        self.requests_ahead = 0 if self._is_local else int(config.get("concurrency"))
+        self._is_memory = type(store) is MemoryStore
+        self._limit: tuple[Any, int, asyncio.Semaphore] | None = None
+
+    @property
+    def requests_ahead(self) -> int:
+        """As many as may be in flight; none where a request is a look-up in memory."""
+        return 0 if self._is_memory else _concurrency()
 
     def start(self, extents: Extents) -> StoreFetch:
-        """Send all requests, no more at a time than `config.concurrency`."""
+        """Send all requests, with no more than `config.concurrency` of this array in flight."""
         requests = _requests(extents)
-        if self._is_local:
+        if self._is_memory:
             results = [self._store.get_sync(r.key, **r.arguments()) for r in requests]  # type: ignore[attr-defined]
             return StoreFetch(extents, requests, results)
-        coroutine = _gather(self._store, requests)
+        coroutine = self._gather(requests)
         return StoreFetch(
             extents, requests, asyncio.run_coroutine_threadsafe(coroutine, _get_loop())
         )
+
+    async def _gather(self, requests: list[_Request]) -> list[Any]:
+        permits = self._permits()
+
+        async def get(request: _Request) -> Any:
+            async with permits:
+                return await _get(self._store, request)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(get(r)) for r in requests]
+        return [task.result() for task in tasks]
+
+    def _permits(self) -> asyncio.Semaphore:
+        """Shared by all reads on this event loop, which another one follows after a fork."""
+        loop, count = asyncio.get_running_loop(), _concurrency()
+        if self._limit is None or self._limit[:2] != (loop, count):
+            self._limit = loop, count, asyncio.Semaphore(count)
+        return self._limit[2]
+
+
+def _concurrency() -> int:
+    limit = config.get("concurrency")
+    if not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"The option 'concurrency' must be a positive integer, not {limit!r}.")
+    return limit
 
 
 @dataclass
@@ -59,7 +92,7 @@ class _Request:
     key: str
     rows: np.ndarray
     start: int | None = None
-    stop: int | None = None
+    stop: int = 0
 
     def arguments(self) -> dict[str, Any]:
         if self.start is None:
@@ -67,7 +100,7 @@ class _Request:
         elif self.start < 0:
             byte_range = SuffixByteRequest(-self.start)
         else:
-            byte_range = RangeByteRequest(self.start, self.stop or 0)
+            byte_range = RangeByteRequest(self.start, self.stop)
         return {"prototype": cpu.buffer_prototype, "byte_range": byte_range}
 
 
@@ -87,22 +120,28 @@ def _requests(extents: Extents) -> list[_Request]:
     return requests
 
 
-async def _gather(store: Store, requests: list[_Request]) -> list[Any]:
-    limit = asyncio.Semaphore(int(config.get("concurrency")))
+async def _get(store: Store, request: _Request) -> Any:
+    try:
+        return await store.get(request.key, **request.arguments())
+    except Exception as error:
+        # A damaged index may point beyond the end, where not every store just stops.
+        if request.stop and (end := await _size(store, request.key)) < request.stop:
+            start = min(request.start or 0, end)
+            return (
+                await _get(store, replace(request, start=start, stop=end))
+                if start < end
+                else _EMPTY
+            )
+        raise StoreError(
+            f"The store {store} failed to deliver the key {request.key!r}: {named(error)}."
+        ) from error
 
-    async def get(request: _Request) -> Any:
-        async with limit:
-            try:
-                return await store.get(request.key, **request.arguments())
-            except Exception as error:
-                raise StoreError(
-                    f"The store {store} failed to deliver the key {request.key!r}: "
-                    f"{type(error).__name__}: {error}."
-                ) from error
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(get(r)) for r in requests]
-    return [task.result() for task in tasks]
+async def _size(store: Store, key: str) -> int:
+    try:
+        return await store.getsize(key)
+    except Exception:
+        return _UNKNOWN
 
 
 @dataclass
@@ -124,7 +163,8 @@ class StoreFetch:
             try:
                 buffers = self.pending.result()
             except BaseExceptionGroup as group:
-                raise group.exceptions[0] from group
+                error = group.exceptions[0]
+                raise error from error.__cause__
         else:
             buffers = self.pending
         count = len(self.extents)
