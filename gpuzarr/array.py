@@ -57,7 +57,7 @@ class Array(Described):
         mode: str = "r",
         zarr_array: zarr.Array[Any] | None = None,
     ) -> None:
-        self._spec = read_spec(metadata, path)
+        self._spec = read_spec(metadata, path, str(store))
         self._store, self._mode, self._zarr = store, mode, zarr_array
         self._device = devices.get(device)
         self._source = source_of(store)
@@ -82,11 +82,9 @@ class Array(Described):
     def zarr(self) -> zarr.Array[Any]:
         """The same array as zarr-python sees it."""
         if self._zarr is None:
-            mode: Any = "r" if self._mode == "r" else "r+"
-            version: Any = self.zarr_format
-            self._zarr = zarr.open_array(
-                self._store, path=self.path, mode=mode, zarr_format=version
-            )
+            mode = "r" if self._mode == "r" else "r+"
+            exactly: Any = {"mode": mode, "zarr_format": self.zarr_format}
+            self._zarr = zarr.open_array(self._store, path=self.path, **exactly)
         return self._zarr
 
     @property
@@ -97,8 +95,6 @@ class Array(Described):
     def nbytes_stored(self) -> int:
         """Encoded size in bytes, counted in the store."""
         return self.zarr.nbytes_stored()
-
-    # Reading ------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
         return _scalar(self._read(selection.basic(key, self.shape, self.dtype)))
@@ -249,8 +245,6 @@ class Array(Described):
             f"{codecs} v{self.zarr_format} on {self.device}>"
         )
 
-    # Writing, by zarr-python ----------------------------------------------------------------
-
     def __setitem__(self, key: Any, value: Any) -> None:
         self._writable()[key] = value
 
@@ -261,7 +255,7 @@ class Array(Described):
         return self.shape
 
     def resize(self, shape: Any) -> None:
-        """Change the shape; elements outside the new one are lost."""
+        """Change the shape; chunks outside the new one are deleted."""
         self._writable().resize(shape)
         self._refresh()
 
@@ -274,7 +268,7 @@ class Array(Described):
         return self.zarr
 
     def _refresh(self) -> None:
-        self._spec = read_spec(self.zarr.metadata, self.path)
+        self._spec = read_spec(self.zarr.metadata, self.path, str(self._store))
 
 
 class Indexer:

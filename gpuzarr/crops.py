@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr import selection
+from gpuzarr.axis import Axis
 from gpuzarr.errors import SelectionError
 from gpuzarr.place import Boxes
 from gpuzarr.plan import distinct
 from gpuzarr.selection import Box
-from gpuzarr.spec import Axis
 
 Ints = NDArray[np.int64]
 

@@ -9,7 +9,7 @@ itself raises in that case, so that code written for them keeps working::
     ├── ReadOnlyError         ValueError     writing to what was opened for reading
     ├── MetadataError         ValueError     a metadata document that cannot be read
     │   └── UnknownCodecError zarr's UnknownCodecError
-    ├── NodeNotFoundError     zarr's ArrayNotFoundError, GroupNotFoundError, FileNotFoundError
+    ├── NodeNotFoundError     zarr's ArrayNotFoundError, GroupNotFoundError; KeyError
     ├── DeviceError           RuntimeError   a device that is unknown or not there
     ├── UnsupportedError      NotImplementedError
     ├── PickleDisabledError   zarr's PickleCodecDisabledError
@@ -54,7 +54,7 @@ class UnknownCodecError(MetadataError, zarr_errors.UnknownCodecError):
     """A codec that neither zarr-python nor numcodecs has under this name."""
 
 
-class NodeNotFoundError(GpuzarrError, ArrayNotFoundError, GroupNotFoundError):
+class NodeNotFoundError(GpuzarrError, ArrayNotFoundError, GroupNotFoundError, KeyError):
     """No array or group where one was asked for."""
 
 

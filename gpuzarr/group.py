@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import zarr
+from zarr.core.sync import sync
 
 from gpuzarr.array import Array
-from gpuzarr.errors import NodeNotFoundError
+from gpuzarr.errors import MetadataError, NodeNotFoundError, words_of
 
 
 class Group:
@@ -48,13 +49,18 @@ class Group:
         return self.zarr.attrs
 
     def __getitem__(self, name: str) -> Array | Group:
+        inside = f"{self.path}/{name}".strip("/")
         try:
-            return wrap(self.zarr[name], self._device, self._mode)
+            node = self.zarr[name]
         except KeyError as error:
-            inside = f"{self.path}/{name}".strip("/")
             raise NodeNotFoundError(
                 f"There is no array or group {inside!r} in {self.store}."
             ) from error
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise MetadataError(
+                f"The metadata of {inside!r} in {self.store} cannot be used: {words_of(error)}."
+            ) from error
+        return wrap(node, self._device, self._mode)
 
     def __contains__(self, name: str) -> bool:
         return name in self.zarr
@@ -66,12 +72,18 @@ class Group:
         return len(self.keys())
 
     def keys(self) -> list[str]:
-        """Names of the members, sorted."""
-        return sorted(self.zarr.keys())
+        """Names of the members, sorted; those too whose metadata cannot be used."""
+        try:
+            return sorted(self.zarr.keys())
+        except (ValueError, TypeError, NotImplementedError):
+            return sorted(sync(_member_names(self.store, self.path)))
 
     def members(self) -> list[tuple[str, Array | Group]]:
-        """Names and members, sorted by name."""
-        found = sorted(self.zarr.members(), key=lambda pair: pair[0])
+        """Names and members, sorted by name; one whose metadata cannot be used raises."""
+        try:
+            found = sorted(self.zarr.members(), key=lambda pair: pair[0])
+        except (ValueError, TypeError, NotImplementedError):
+            return [(name, self[name]) for name in self.keys()]
         return [(name, wrap(node, self._device, self._mode)) for name, node in found]
 
     def arrays(self) -> list[tuple[str, Array]]:
@@ -84,6 +96,19 @@ class Group:
 
     def __repr__(self) -> str:
         return f"<gpuzarr.Group /{self.path} on {self._device}>"
+
+
+async def _member_names(store: Any, path: str) -> list[str]:
+    """Names below a path that have a metadata document, whatever it says."""
+    names = []
+    async for entry in store.list_dir(path):
+        name = entry.strip("/")
+        inside = f"{path}/{name}".strip("/")
+        for document in ("zarr.json", ".zarray", ".zgroup"):
+            if await store.exists(f"{inside}/{document}"):
+                names.append(name)
+                break
+    return names
 
 
 def wrap(node: Any, device: str, mode: str) -> Array | Group:

@@ -58,7 +58,8 @@ def open(
     path
         Path of the node in the store.
     mode
-        "r" to read, "r+" to write to what exists, and zarr's "a", "w", "w-".
+        "r" to read, "r+" to write to what exists; "a", "w" and "w-" as well, and make a group
+        where nothing is ("a"), in place of what is ("w"), or if nothing is ("w-").
     device
         "auto" (the option ``gpuzarr.config``), "cpu", "cuda", "cuda:1" or "emulated".
     meta_array
@@ -97,18 +98,23 @@ def open(
         return Array(*local, device, mode=mode)
     store = _zip_store(store, mode)
     arguments = {"path": path, "mode": _mode_of_store(store, mode), "zarr_format": zarr_format}
-    return wrap(_by_zarr(zarr.open, store, arguments, storage_options), device, mode)
+    opener = zarr.open_group if mode in ("w", "w-") else zarr.open
+    return wrap(_by_zarr(opener, store, arguments, storage_options), device, mode)
 
 
-def open_array(store: Any, **arguments: Any) -> Array:
-    """`open`, for an array only; the same arguments.
+def open_array(store: Any, *, mode: str = "r", **arguments: Any) -> Array:
+    """`open`, for an array that exists; the same arguments.
 
     Raises
     ------
     NodeNotFoundError
         If there is a group or nothing.
+    ValueError
+        If the mode is "w" or "w-", which would make an array: `create_array` does.
     """
-    node = open(store, **arguments)
+    if mode in ("w", "w-"):
+        raise ValueError(f"An array is made by create_array, not opened with the mode {mode!r}.")
+    node = open(store, mode="r+" if mode == "a" else mode, **arguments)
     if not isinstance(node, Array):
         raise NodeNotFoundError(f"There is a group, not an array, at {_where(store, arguments)}.")
     return node

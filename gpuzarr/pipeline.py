@@ -108,6 +108,10 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
             raise _located(wave, rows, error.stage, error.error, device) from error.error
         except StreamError as error:
             raise _located(wave, rows, "sharding_indexed", error, device) from error
+        except MemoryError as error:
+            size = len(rows) * chain.layout.size
+            reason = StreamError(0, f"expected memory for {size} decoded bytes, found too little")
+            raise _located(wave, rows, "allocate", reason, device) from error
         tally.bytes_decoded = len(rows) * chain.layout.size
         if target is None:
             timed(tally, "place", device.place, read.target, decoded, chain.layout, placement,

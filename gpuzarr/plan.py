@@ -15,9 +15,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr.axis import Axis
 from gpuzarr.place import AxisLists, Boxes, Grid, Placement, Points
 from gpuzarr.selection import Box, Coordinates, Lists
-from gpuzarr.spec import Axis, Spec
+from gpuzarr.spec import Spec
 
 Ints = NDArray[np.int64]
 
@@ -55,11 +56,12 @@ class BoxParts:
         self.count = math.prod(table.shape[1] for table in self._tables)
 
     def coords(self, rows: Ints) -> Ints:
-        return _gather([table[:1] for table in self._tables], rows)[0]
+        coords: Ints = _gather([table[:1] for table in self._tables], rows)[0]
+        return coords
 
     def placement(self, rows: Ints) -> Boxes:
         slots = np.arange(len(rows), dtype=np.int64)
-        source, count, target = _gather([table[1:] for table in self._tables], rows)
+        source, count, target = _gather([table[1:] for table in self._tables], rows, 3)
         return Boxes(slots, source, count, target, self._step)
 
 
@@ -79,12 +81,12 @@ def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
     return table if step == 1 else table[:, table[2] > 0]
 
 
-def _gather(tables: list[Ints], rows: Ints) -> Ints:
+def _gather(tables: list[Ints], rows: Ints, columns: int = 1) -> Ints:
     """From a table ``[columns, m]`` per axis what each row has there: ``[columns, n, ndim]``.
 
     Rows number the product of the axes' positions in C order.
     """
-    out = np.empty((len(tables[0]) if tables else 3, len(rows), len(tables)), np.int64)
+    out = np.empty((columns, len(rows), len(tables)), np.int64)
     rest = rows
     for axis in reversed(range(1, len(tables))):
         rest, at = np.divmod(rest, tables[axis].shape[1])
@@ -111,7 +113,8 @@ class ListParts:
         self.count = math.prod(len(found) for found in self._chunks)
 
     def coords(self, rows: Ints) -> Ints:
-        return _gather([found[None] for found in self._chunks], rows)[0]
+        coords: Ints = _gather([found[None] for found in self._chunks], rows)[0]
+        return coords
 
     def placement(self, rows: Ints) -> Grid:
         numbers = [np.arange(len(found), dtype=np.int64)[None] for found in self._chunks]

@@ -24,46 +24,11 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.core.metadata.v3 import RectilinearChunkGridMetadata
 from zarr.dtype import UInt64
 
+from gpuzarr.axis import Axis
 from gpuzarr.errors import UnsupportedError
 
 Metadata = ArrayV2Metadata | ArrayV3Metadata
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Axis:
-    """The chunks along one axis: all of one size, or with edges of their own.
-
-    `size` is the chunk length of a regular axis, `edges` the boundaries of an irregular one
-    (``n + 1`` ascending integers from 0); `length` is the array's.
-    """
-
-    length: int
-    size: int = 0
-    edges: Ints | None = None
-
-    @property
-    def count(self) -> int:
-        """Number of chunks that hold elements of the array."""
-        if self.edges is not None:
-            return int(np.searchsorted(self.edges, self.length)) if self.length else 0
-        return -(-self.length // self.size)
-
-    def chunk_of(self, index: Any) -> Any:
-        """Number of the chunk that holds each index."""
-        if self.edges is not None:
-            return np.searchsorted(self.edges, index, side="right") - 1
-        return index // self.size
-
-    def start(self, chunk: Any) -> Any:
-        """First index of each chunk."""
-        return self.edges[chunk] if self.edges is not None else chunk * self.size
-
-    def extent(self, chunk: Ints) -> Ints:
-        """Encoded length of each chunk, which may reach beyond the array."""
-        if self.edges is not None:
-            return self.edges[chunk + 1] - self.edges[chunk]
-        return np.full(len(chunk), self.size, np.int64)
 
 
 @dataclass(frozen=True)
@@ -127,6 +92,7 @@ class Spec:
 
     metadata: Metadata
     path: str
+    store: str
     shape: tuple[int, ...]
     dtype: np.dtype
     fill_value: Any
@@ -144,8 +110,8 @@ class Spec:
 
     @property
     def name(self) -> str:
-        """The path, for messages."""
-        return self.path or "/"
+        """The path, or at the root of a store the store, for messages."""
+        return self.path or self.store
 
     @cached_property
     def fill(self) -> Any:
@@ -183,8 +149,8 @@ class Spec:
         return [prefix + encode(c) for c in coords.tolist()]
 
 
-def read_spec(metadata: Metadata, path: str = "") -> Spec:
-    """The `Spec` of parsed metadata.
+def read_spec(metadata: Metadata, path: str = "", store: str = "/") -> Spec:
+    """The `Spec` of parsed metadata, found at this path of a store of this name.
 
     Raises
     ------
@@ -207,8 +173,8 @@ def read_spec(metadata: Metadata, path: str = "") -> Spec:
         if inner is not None:
             grid = tuple(Axis(n, size) for n, size in zip(metadata.shape, inner, strict=True))
     return Spec(
-        metadata, path.strip("/"), tuple(metadata.shape), dtype, metadata.fill_value, grid, outer,
-        levels, codecs, order,
+        metadata, path.strip("/"), store, tuple(metadata.shape), dtype, metadata.fill_value, grid,
+        outer, levels, codecs, order,
     )  # fmt: skip
 
 
@@ -239,45 +205,29 @@ def _unwrap_shards(
 ) -> tuple[tuple[ShardLevel, ...], tuple[Any, ...], tuple[int, ...] | None]:
     """Sharding levels from the outside in, the innermost codecs, the innermost chunk shape.
 
-    A sharding codec with other codecs beside it encodes whole shards: it stays in the chain.
+    A sharding codec stays in the chain, to decode whole shards, where other codecs stand beside
+    it or shards have several shapes.
     """
     levels: list[ShardLevel] = []
     codecs: tuple[Any, ...] = tuple(metadata.codecs)
-    inner: tuple[int, ...] | None = None
-    shape = getattr(metadata.chunk_grid, "chunk_shape", None)
-    while len(codecs) == 1 and type(codecs[0]) is ShardingCodec:
+    shape = _outer_shape(metadata)
+    while shape is not None and len(codecs) == 1 and type(codecs[0]) is ShardingCodec:
         codec = codecs[0]
-        inner = tuple(codec.chunk_shape)
-        outer = shape if shape is not None else _common_extent(metadata)
-        per_shard = tuple(o // i for o, i in zip(outer, inner, strict=True))
-        if shape is None and not _is_one_shape(metadata):
-            break
+        per_shard = tuple(o // i for o, i in zip(shape, codec.chunk_shape, strict=True))
         index = _index_format(codec, per_shard)
-        levels.append(
-            ShardLevel(
-                tuple(outer),
-                per_shard,
-                index,
-                _encoded_nbytes(codec.index_codecs, index.specs[0]),
-                codec.index_location == "start",
-            )
-        )
-        codecs, shape = tuple(codec.codecs), inner
-    return tuple(levels), codecs, inner if levels else None
+        nbytes = _encoded_nbytes(codec.index_codecs, index.specs[0])
+        at_start = codec.index_location == "start"
+        levels.append(ShardLevel(shape, per_shard, index, nbytes, at_start))
+        codecs, shape = tuple(codec.codecs), tuple(codec.chunk_shape)
+    return tuple(levels), codecs, shape if levels else None
 
 
-def _common_extent(metadata: ArrayV3Metadata) -> tuple[int, ...]:
-    return tuple(
-        s if isinstance(s, int) else s[0]
-        for s in metadata.chunk_grid.chunk_shapes  # type: ignore[union-attr]
-    )
-
-
-def _is_one_shape(metadata: ArrayV3Metadata) -> bool:
-    return all(
-        isinstance(s, int) or len(set(s)) == 1
-        for s in metadata.chunk_grid.chunk_shapes  # type: ignore[union-attr]
-    )
+def _outer_shape(metadata: ArrayV3Metadata) -> tuple[int, ...] | None:
+    """The shape of all stored chunks, or None where they have several."""
+    if not isinstance(metadata.chunk_grid, RectilinearChunkGridMetadata):
+        return tuple(metadata.chunk_grid.chunk_shape)
+    sizes = [{s} if isinstance(s, int) else set(s) for s in metadata.chunk_grid.chunk_shapes]
+    return tuple(s.pop() for s in sizes) if all(len(s) == 1 for s in sizes) else None
 
 
 def _index_format(codec: ShardingCodec, per_shard: tuple[int, ...]) -> ChunkFormat:

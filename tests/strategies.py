@@ -79,6 +79,16 @@ def sample(data: np.ndarray, written: tuple[slice, ...] | None = None, **argumen
     return Sample(store, array, full if full.ndim else full.astype(array.dtype))
 
 
+def chunk_count(array: zarr.Array) -> int:
+    """Number of innermost chunks; zarr-python counts those of the first level of sharding."""
+    codecs, chunk = getattr(array.metadata, "codecs", ()), None
+    while codecs and isinstance(codecs[0], ShardingCodec):
+        codecs, chunk = codecs[0].codecs, codecs[0].chunk_shape
+    if chunk is None:
+        return math.prod(len(sizes) for sizes in array.read_chunk_sizes)
+    return math.prod(-(-n // c) for n, c in zip(array.shape, chunk, strict=True))
+
+
 # dtypes and values -------------------------------------------------------------------------------
 
 NUMBERS = [

@@ -213,8 +213,8 @@ def test_no_more_threads_take_part_than_are_told(tmp_path: Path, threads: int) -
         assert_same(array[...], values)
     assert array.last_read is not None
     assert array.last_read.threads == threads
-    assert threading.get_ident() in Noting.threads
-    assert len(Noting.threads) <= threads
+    assert 1 <= len(Noting.threads) <= threads
+    assert threads > 1 or Noting.threads == {threading.get_ident()}
 
 
 # Options change how, not what -----------------------------------------------------------------
@@ -236,7 +236,8 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("source", ["posix", "own"])
 def test_no_option_changes_a_result(tmp_path: Path, options: dict[str, int], source: str) -> None:
-    for name in ("raw", "zstd", "foreign", "sharded", "filters-v2"):
+    names = ("raw", "zstd", "foreign", "sharded", "filters-v2")
+    for name in names if source == "posix" else ("zstd", "sharded"):
         z = made(tmp_path / name, name, all_chunks=False)
         store = tmp_path / name if source == "posix" else OwnLocalStore(tmp_path / name)
         array, expected = gpuzarr.open_array(store), z[...]

@@ -65,7 +65,7 @@ def test_reads_from_many_threads_at_once_are_right(tmp_path: Path, kind: str, th
     def read(number: int) -> bool:
         rng = np.random.default_rng(number)
         ready.wait()
-        for _ in range(12):
+        for _ in range(6):
             a, b = sorted(rng.integers(0, 241, 2).tolist())
             rows = rng.integers(0, 240, 9)
             if not (
@@ -433,12 +433,13 @@ def test_a_forked_child_reads_with_an_array_opened_before(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_forked_during_a_read_reads_too(threads: int) -> None:
+def test_a_child_forked_during_a_read_reads_too() -> None:
     """The permits, threads and requests of the parent's read are not the child's."""
     store = watched(contents())
     array = gpuzarr.open_array(store)
-    with gpuzarr.config.set({"concurrency": 2}), ThreadPoolExecutor(1) as pool:
-        store.seconds = 0.1
+    options = {"concurrency": 2, "threads": 2, "wave_bytes": 8 << 10}
+    with gpuzarr.config.set(options), ThreadPoolExecutor(1) as pool:
+        store.seconds = 0.05
         reading = pool.submit(lambda: array[...])
         while not store.in_flight:
             time.sleep(0.005)
@@ -580,7 +581,7 @@ def test_options_are_read_when_they_are_needed() -> None:
     """Not when an array is opened."""
     store = watched(contents())
     array = gpuzarr.open_array(store)
-    store.seconds = 0.005
+    store.seconds = 0.02
     for concurrency in (1, 3):
         store.peak = 0
         with gpuzarr.config.set({"concurrency": concurrency}):

@@ -36,7 +36,7 @@ def describe(node: gpuzarr.Array | gpuzarr.Group) -> dict[str, Any]:
             "kind": "group",
             "path": node.path,
             "attributes": _plain(dict(node.attrs)),
-            "members": {name: describe(member) for name, member in node.members()},
+            "members": {name: _member(node, name) for name in node},
         }
     stored = node.nbytes_stored()
     return {
@@ -58,6 +58,13 @@ def describe(node: gpuzarr.Array | gpuzarr.Group) -> dict[str, Any]:
     }
 
 
+def _member(group: gpuzarr.Group, name: str) -> dict[str, Any]:
+    try:
+        return describe(group[name])
+    except gpuzarr.errors.GpuzarrError as error:
+        return {"kind": "unreadable", "reason": str(error)}
+
+
 def codec_label(codec: Mapping[str, Any]) -> str:
     """A codec in one line, like ``zstd(level=0, checksum=False)``."""
     options = ", ".join(f"{key}={value}" for key, value in codec["configuration"].items())
@@ -65,6 +72,8 @@ def codec_label(codec: Mapping[str, Any]) -> str:
 
 
 def _tree(node: dict[str, Any], *, label: str) -> Tree:
+    if node["kind"] == "unreadable":
+        return Tree(f"[bold red]{escape(label)}[/]  {escape(node['reason'])}", guide_style="dim")
     if node["kind"] == "group":
         tree = Tree(f"[bold]{escape(label)}[/] [dim]group[/]", guide_style="dim")
         for name, member in node["members"].items():

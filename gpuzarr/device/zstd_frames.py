@@ -56,7 +56,8 @@ def plain_frames(
         plain &= ~(running & (kind == _RESERVED))
         running &= plain & (header & 1 == 0) & (position <= ends)
     checksum = np.where((descriptor >> 2) & 1, 4, 0)
-    return plain & (position + checksum == ends)
+    whole: NDArray[np.bool_] = plain & (position + checksum == ends)
+    return whole
 
 
 def _read(

@@ -54,10 +54,14 @@ class StoreSource:
         if self._is_memory:
             results = [self._store.get_sync(r.key, **r.arguments()) for r in requests]  # type: ignore[attr-defined]
             return StoreFetch(extents, requests, results)
-        coroutine = self._gather(requests)
-        return StoreFetch(
-            extents, requests, asyncio.run_coroutine_threadsafe(coroutine, _get_loop())
-        )
+        loop = _get_loop()
+        if asyncio._get_running_loop() is loop:
+            raise StoreError(
+                f"A read of {self._store} on zarr's own event loop would wait for itself for ever; "
+                f"await read_async there."
+            )
+        pending = asyncio.run_coroutine_threadsafe(self._gather(requests), loop)
+        return StoreFetch(extents, requests, pending)
 
     async def _gather(self, requests: list[_Request]) -> list[Any]:
         permits = self._permits()

@@ -176,3 +176,19 @@ def test_the_demo_refuses_values_that_differ(
     monkeypatch.setattr(demo, "open_readers", open_readers)
     message = fails("demo", "--megabytes", 1, "--output", tmp_path / "map.png")
     assert "gpuzarr read 1 of" in message
+
+
+def test_info_tells_which_member_cannot_be_read_and_shows_the_others(tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path)
+    group.create_array("good", shape=(4,), dtype="f4")
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    document = json.loads((tmp_path / "good" / "zarr.json").read_text())
+    (bad / "zarr.json").write_text(json.dumps(document | {"data_type": "float31"}))
+    result = CliRunner().invoke(app, ["info", str(tmp_path), "--json"])
+    assert result.exit_code == 0
+    members = json.loads(result.stdout)["members"]
+    assert members["good"]["shape"] == [4]
+    assert members["bad"]["kind"] == "unreadable"
+    assert "'bad'" in members["bad"]["reason"]
+    assert "float31" in members["bad"]["reason"]
