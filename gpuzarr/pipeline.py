@@ -101,7 +101,8 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
     tally.bytes_read = int(batch.sizes.sum())
     if len(rows):
         try:
-            check_extents(batch, wave.extents.nbytes[rows])
+            if wave.extents.are_ranges:
+                check_extents(batch, wave.extents.nbytes[rows])
             target = _direct_target(read, chain, placement)
             decoded = chain.decode(batch, target, device, scratch, tally.seconds)
         except StageError as error:

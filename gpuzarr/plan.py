@@ -221,4 +221,6 @@ def _shapes(spec: Spec, coords: Ints) -> Ints:
 
 def chunk_shape(spec: Spec, coords: Ints) -> tuple[int, ...]:
     """Encoded shape of a chunk, from its grid coordinates ``[ndim]``."""
+    if spec.is_regular:
+        return spec.chunk_shape
     return tuple(int(axis.extent(coords[a : a + 1])[0]) for a, axis in enumerate(spec.grid))

@@ -104,10 +104,11 @@ def basic(key: Any, shape: tuple[int, ...], dtype: np.dtype | None = None) -> Se
             "A newaxis together with an index list is not supported; add the axis to the result."
         )
     if len(arrays) == 1 and arrays[0].ndim == 1:
-        if not are_together(items):
+        list_at = next(n for n, item in enumerate(items) if isinstance(item, np.ndarray))
+        if not are_together(items) and any(isinstance(i, slice) for i in items[:list_at]):
             raise SelectionError(
-                "An integer and an index list with a slice between them: NumPy puts the list's "
-                "axis in front and Zarr leaves it in place. Use oindex or vindex to say which."
+                "An integer, a slice and an index list behind it: NumPy puts the list's axis in "
+                "front and Zarr leaves it in place. Use oindex or vindex to say which."
             )
         return replace(orthogonal(tuple(items), shape), field=field)
     return _advanced(items, shape, field)

@@ -38,7 +38,8 @@ class Extents:
     offset
         ``[n]`` bytes from the start of the object, negative: from its end.
     nbytes
-        ``[n]``; `MISSING` where there is no chunk, `WHOLE` for all that the object holds.
+        ``[n]``; `MISSING` where there is no chunk. Or `WHOLE` in all rows: one object per chunk,
+        whatever it holds.
     """
 
     keys: list[str]
@@ -50,6 +51,11 @@ class Extents:
 
     def __len__(self) -> int:
         return len(self.resource)
+
+    @property
+    def are_ranges(self) -> bool:
+        """Whether the rows are ranges of objects, rather than whole ones."""
+        return len(self) > 0 and int(self.nbytes[0]) != self.WHOLE
 
     @classmethod
     def whole(cls, keys: list[str]) -> Extents:

@@ -125,7 +125,12 @@ class Spec:
         """Whether all innermost chunks have one shape."""
         return all(axis.edges is None for axis in self.grid)
 
-    @property
+    @cached_property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """Of the innermost chunks, where they all have one."""
+        return tuple(axis.size for axis in self.grid)
+
+    @cached_property
     def chunks_per_outer(self) -> tuple[int, ...]:
         """Innermost chunks in one stored object, per axis."""
         return tuple(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numcodecs.compat import ensure_bytes
 
 import gpuzarr
 
@@ -95,3 +96,57 @@ def smooth(shape: Sequence[int] | int, dtype: Any, seed: int = 0) -> np.ndarray:
     rng, count = np.random.default_rng(seed), math.prod(np.atleast_1d(shape))
     wave = 50 + 40 * np.sin(np.arange(count) / 20) + rng.normal(0, 0.5, count)
     return wave.astype(dtype).reshape(shape)
+
+
+def assert_codec(
+    folder: Path,
+    codec: Any,
+    literal: bytes,
+    values: np.ndarray,
+    *,
+    v3: dict[str, Any] | None = None,
+    arrays: Sequence[np.ndarray] | None = None,
+    as_filter: bool = False,
+    reader: str = "batched",
+) -> None:
+    """A codec of numcodecs' is read as its format says, and as numcodecs writes it.
+
+    `literal` decodes to `values`, for numcodecs too, and in v3 under the configuration `v3`. Each
+    of `arrays` comes back from what numcodecs makes of it. `reader` is a part of what `explain`
+    says about how it is run.
+    """
+    config = codec.get_config()
+
+    def read(name: str, encoded: Any, like: np.ndarray) -> np.ndarray:
+        parts = {"filters": [config]} if as_filter else {"compressor": config}
+        ours = gpuzarr.open_array(
+            v2_array(folder / name, ensure_bytes(encoded), like.shape, like.dtype, **parts)
+        )
+        assert [reader in stage.reason for stage in ours.explain().stages] == [True]
+        return ours[...]
+
+    if values.dtype.hasobject:
+        assert codec.decode(literal).tolist() == values.tolist()
+    else:
+        assert ensure_bytes(codec.decode(literal)) == values.tobytes()
+    found = read("literal", literal, values)
+    assert_same(found, values.astype(found.dtype))
+    for number, array in enumerate(ARRAYS if arrays is None else arrays):
+        found = read(str(number), codec.encode(array), array)
+        assert_same(found, array.astype(found.dtype))
+    if v3 is not None:
+        little = {"name": "bytes", "configuration": {"endian": "little"}}
+        codecs = [v3, little] if as_filter else [little, v3]
+        path = v3_array(folder / "v3", literal, values.shape, values.dtype.name, codecs)
+        assert_same(gpuzarr.open_array(path)[...], values)
+
+
+ARRAYS = [
+    smooth(1, "u1"),
+    smooth((3, 5), "<i2"),
+    smooth((40, 30), "<f4"),
+    smooth((7, 9, 11), ">f8"),
+    np.array([np.nan, -0.0, np.inf, 5e-324]),
+    np.random.default_rng(0).integers(0, 2**63, 1000),
+    np.zeros(5000, "<c8"),
+]

@@ -89,7 +89,7 @@ def chunk_count(array: zarr.Array) -> int:
     return math.prod(-(-n // c) for n, c in zip(array.shape, chunk, strict=True))
 
 
-# dtypes and values -------------------------------------------------------------------------------
+# dtypes and values ------------------------------------------------------------------------------
 
 NUMBERS = [
     "|b1", "|i1", "<i2", ">i2", "<i4", ">i4", "<i8", ">i8", "|u1", "<u2", ">u2", "<u4", ">u4",
@@ -171,7 +171,7 @@ def fills(dtype: np.dtype, zarr_format: int) -> st.SearchStrategy[Any]:
     return st.sampled_from([*choices, None] if zarr_format == 2 else choices)
 
 
-# Shapes and grids --------------------------------------------------------------------------------
+# Shapes and grids -------------------------------------------------------------------------------
 
 SHAPES = (
     npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
@@ -208,7 +208,7 @@ def edges(draw: st.DrawFn, length: int, unit: int = 1) -> list[int]:
     return [(b - a) * unit for a, b in itertools.pairwise(bounds)]
 
 
-# v2 ----------------------------------------------------------------------------------------------
+# v2 ---------------------------------------------------------------------------------------------
 
 V2_COMPRESSORS = [
     None,
@@ -268,7 +268,9 @@ def v2_arrays(draw: st.DrawFn, dtypes: st.SearchStrategy[np.dtype] = ANY) -> Sam
     filters: Any = "auto"
     if dtype not in (STRING, BYTES):
         filters = draw(st.sampled_from(v2_filters(dtype)))
-    tame = filters != "auto" and any(type(f).__module__.split(".")[1] not in _BYTES for f in filters)
+    tame = filters != "auto" and any(
+        type(f).__module__.split(".")[1] not in _BYTES for f in filters
+    )
     fill = 0 if tame and dtype.kind not in "bU" else draw(fills(dtype, 2))
     return sample(
         values(dtype, shape, draw(SEEDS), tame=tame),
@@ -287,7 +289,7 @@ def v2_arrays(draw: st.DrawFn, dtypes: st.SearchStrategy[np.dtype] = ANY) -> Sam
 
 _BYTES = {"shuffle", "checksum32", "fletcher32", "packbits"}  # modules whose codecs take anything
 
-# v3 ----------------------------------------------------------------------------------------------
+# v3 ---------------------------------------------------------------------------------------------
 
 
 def v3_compressors(size: int) -> list[Any]:
@@ -372,9 +374,8 @@ def chains(draw: st.DrawFn, dtype: np.dtype, ndim: int) -> Chain:
         return Chain([], zarr.codecs.VLenBytesCodec(), compressors, True)
     if dtype in PCODEC and ndim and draw(st.integers(0, 5)) == 0:
         return Chain([], v3.PCodec(level=1), compressors, False)
-    filters: list[Any] = []
-    for _ in range(draw(st.integers(0, 2))):
-        filters.append(TransposeCodec(order=tuple(draw(st.permutations(range(ndim))))))
+    orders = draw(st.lists(st.permutations(range(ndim)), max_size=2))
+    filters: list[Any] = [TransposeCodec(order=tuple(order)) for order in orders]
     others = v3_filters(dtype)
     tame = bool(others) and draw(st.integers(0, 2)) == 0
     if tame:
@@ -453,7 +454,7 @@ def v3_arrays(
         )
 
 
-# Selections --------------------------------------------------------------------------------------
+# Selections -------------------------------------------------------------------------------------
 
 
 def basic_keys(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
@@ -462,9 +463,9 @@ def basic_keys(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def index_lists(draw: st.DrawFn, length: int, *, masks: bool = True) -> np.ndarray | list[int]:
+def index_lists(draw: st.DrawFn, length: int) -> np.ndarray | list[int]:
     """Indexes of one axis in any order, negative and repeated ones too, or a mask."""
-    if masks and draw(st.booleans()):
+    if draw(st.booleans()):
         return np.array(draw(st.lists(st.booleans(), min_size=length, max_size=length)), bool)
     elements = st.integers(-length, length - 1) if length else st.nothing()
     found = draw(st.lists(elements, max_size=6 if length else 0))
@@ -509,6 +510,22 @@ def pointwise_keys(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
         np.asarray(draw(npst.arrays(np.int64, s, elements=st.integers(-n, n - 1))))
         for s, n in zip(shapes, shape, strict=True)
     )
+
+
+@st.composite
+def mixed_keys(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Integers, slices and index arrays of one or two dimensions that broadcast."""
+    count, key = draw(st.integers(1, 4)), []
+    for length in shape:
+        item = draw(st.sampled_from(["slice", "integer", (count,), (1,), (2, 1), (2, count)]))
+        if item == "slice":
+            key.append(draw(st.slices(length)))
+        elif item == "integer":
+            key.append(draw(st.integers(-length, length - 1)))
+        else:
+            elements = st.integers(-length, length - 1)
+            key.append(draw(npst.arrays(np.int64, item, elements=elements)))
+    return tuple(key)
 
 
 @st.composite

@@ -31,9 +31,8 @@ pytestmark = [
 def nodes(kind: str) -> list[str]:
     """Paths of all arrays, or groups, in the folder."""
     found = [p.parent for p in FOLDER.rglob(".zarray" if kind == "array" else ".zgroup")]
-    for document in FOLDER.rglob("zarr.json"):
-        if json.loads(document.read_text())["node_type"] == kind:
-            found.append(document.parent)
+    documents = {p: json.loads(p.read_text()) for p in FOLDER.rglob("zarr.json")}
+    found += [p.parent for p, document in documents.items() if document["node_type"] == kind]
     return sorted(p.relative_to(FOLDER).as_posix() for p in found)
 
 

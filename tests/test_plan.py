@@ -97,12 +97,15 @@ def test_the_parts_of_all_chunks_fill_the_result_once(
             placed += int((placement.stops - placement.starts).sum())
         else:
             assert isinstance(placement, Grid)
-            sizes = [np.diff(axis.starts)[n] for axis, n in zip(placement.axes, placement.lists.T, strict=True)]
+            sizes = [
+                np.diff(axis.starts)[n]
+                for axis, n in zip(placement.axes, placement.lists.T, strict=True)
+            ]
             placed += int(np.prod(sizes, axis=0).sum()) if len(wave) else 0
     assert placed == elements.size
 
 
-# Order and waves ----------------------------------------------------------------------------------
+# Order and waves --------------------------------------------------------------------------------
 
 
 def spec_of(shape: Any, chunks: Any, **arguments: Any) -> Spec:
@@ -133,7 +136,9 @@ def test_a_wave_holds_whole_shards_where_they_fit() -> None:
     assert plan.waves(100) == [(0, 64)]
     assert plan.waves(32) == [(0, 32), (32, 64)]
     assert plan.waves(30) == [(0, 16), (16, 32), (32, 48), (48, 64)]
-    assert plan.waves(10) == [(a, min(a + 10, b)) for b in (16, 32, 48, 64) for a in (b - 16, b - 6)]
+    assert plan.waves(10) == [
+        (a, min(a + 10, b)) for b in (16, 32, 48, 64) for a in (b - 16, b - 6)
+    ]
 
 
 def test_a_wave_of_an_irregular_grid_has_chunks_of_one_shape() -> None:
@@ -164,7 +169,7 @@ def test_a_selection_of_nothing_has_no_chunks() -> None:
         assert (plan.count, plan.nbytes, plan.waves(4)) == (0, 0, [])
 
 
-# Cost ---------------------------------------------------------------------------------------------
+# Cost -------------------------------------------------------------------------------------------
 
 
 def calls(function: Callable[[], object]) -> int:

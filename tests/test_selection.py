@@ -37,7 +37,7 @@ def named(key: Any) -> str:
     return text.replace("array(", "").replace(" ", "")
 
 
-# What NumPy gives ---------------------------------------------------------------------------------
+# What NumPy gives -------------------------------------------------------------------------------
 
 BASIC = [
     ..., (), 0, -1, np.int16(3), np.array(2), slice(None), slice(1, 4), slice(4, 1, -1),
@@ -74,19 +74,13 @@ def test_index_lists_and_masks_give_what_numpy_gives(key: Any) -> None:
 def test_every_mixture_of_integers_slices_and_lists_is_numpys_or_refused() -> None:
     """Refused is only where NumPy moves the axis of the list to the front and Zarr doesn't."""
     items = [2, slice(4, 1, -1), [3, 0, 1], [[1], [0]]]
-    refused = []
+    refused = (2, slice(4, 1, -1), [3, 0, 1])
     for key in itertools.product(items, repeat=3):
-        try:
-            found = OURS[key]
-        except SelectionError as error:
-            assert "Use oindex or vindex" in str(error)
-            refused.append(key)
-        else:
-            assert_same(found, FULL[key] if np.ndim(FULL[key]) else FULL[key][()])
-    between = [(2, slice(4, 1, -1), [3, 0, 1]), ([3, 0, 1], slice(4, 1, -1), 2)]
-    assert refused == between
-    for key in between:
-        assert_same(OURS.oindex[key], FULL[key].T)
+        if key != refused:
+            assert_same(OURS[key], FULL[key] if np.ndim(FULL[key]) else FULL[key][()])
+    with pytest.raises(SelectionError, match="Use oindex or vindex"):
+        OURS[refused]
+    assert_same(OURS.oindex[refused], FULL[refused].T)
 
 
 def test_one_element_is_a_scalar_and_read_gives_an_array() -> None:
@@ -166,7 +160,7 @@ def test_fields_of_missing_chunks_hold_their_part_of_the_fill_value() -> None:
         assert_same(ours[name], np.full(3, fill, RECORDS.dtype)[name].copy())
 
 
-# What is refused ----------------------------------------------------------------------------------
+# What is refused --------------------------------------------------------------------------------
 
 REFUSED = {
     5: "Index 5 is out of bounds for axis 0, which has length 5",
@@ -255,7 +249,7 @@ def test_an_array_without_axes_takes_no_lists() -> None:
             ours.vindex[key]
 
 
-# The form in which it is planned ------------------------------------------------------------------
+# The form in which it is planned ----------------------------------------------------------------
 
 
 def test_slices_are_boxes_with_positive_steps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import hypothesis.strategies as st
@@ -23,9 +24,7 @@ RANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)), min_size=1
 
 
 @given(ranges=RANGES, gap=st.integers(0, 60))
-def test_ranges_are_joined_where_the_gap_is_small(
-    ranges: list[tuple[int, int]], gap: int
-) -> None:
+def test_ranges_are_joined_where_the_gap_is_small(ranges: list[tuple[int, int]], gap: int) -> None:
     """Every row lies in one range; ranges are further apart than the gap, and have no slack."""
     offset, nbytes = (np.array(column) for column in zip(*ranges, strict=True))
     found = coalesce(offset, nbytes, gap)
@@ -33,7 +32,7 @@ def test_ranges_are_joined_where_the_gap_is_small(
     for start, stop, rows in found:
         assert start == min(ranges[r][0] for r in rows)
         assert stop == max(sum(ranges[r]) for r in rows)
-    for (_, stop, _), (start, _, _) in zip(found[:-1], found[1:], strict=True):
+    for (_, stop, _), (start, _, _) in itertools.pairwise(found):
         assert start > stop + gap
     for start, stop, rows in found:
         covered = {b for r in rows for b in range(ranges[r][0] - gap, sum(ranges[r]) + 1)}
@@ -132,13 +131,15 @@ def test_the_end_of_a_whole_object_is_not_known_before_it_is_read() -> None:
 
 
 def test_extents_keep_the_keys_that_their_rows_need() -> None:
-    extents = Extents(["a", "b", "c"], np.array([2, 0, 2]), np.array([1, 2, 3]), np.array([4, 5, 6]))
+    extents = Extents(
+        ["a", "b", "c"], np.array([2, 0, 2]), np.array([1, 2, 3]), np.array([4, 5, 6])
+    )
     taken = extents.take(np.array([2, 0]))
     assert (taken.keys, taken.resource.tolist()) == (["c"], [0, 0])
     assert (taken.offset.tolist(), taken.nbytes.tolist()) == ([3, 1], [6, 4])
 
 
-# Whole shards -------------------------------------------------------------------------------------
+# Whole shards -----------------------------------------------------------------------------------
 
 
 def test_a_shard_is_read_byte_for_byte_as_the_format_says(tmp_path: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch
-from gpuzarr.device import cpu_decoders, cpu_place
+from gpuzarr.device import cpu_decoders, cpu_place, host_memory
 from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.place import Boxes, Grid, Layout, Placement
 
@@ -34,7 +34,7 @@ class CPU:
 
     def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
         """A C-contiguous NumPy array."""
-        return np.empty(shape, dtype)
+        return host_memory.empty(shape, dtype)
 
     def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
         """Decode each stream into its slot, or, if sizes are not known, one behind the other."""

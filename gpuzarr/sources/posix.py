@@ -44,9 +44,7 @@ class PosixFetch:
     def result(self, scratch: Scratch) -> Batch:
         """Read all extents into one arena."""
         arena = _Arena(scratch)
-        if (self.extents.nbytes == Extents.WHOLE).all():
-            return self._whole(arena)
-        return self._ranges(arena)
+        return self._ranges(arena) if self.extents.are_ranges else self._whole(arena)
 
     def _whole(self, arena: _Arena) -> Batch:
         offsets, sizes = [], []
@@ -119,7 +117,7 @@ class _Arena:
         offset, end = self._used, self._used + aligned(nbytes)
         if end > len(self.array):
             old = self.array[:offset]
-            self.array = self._scratch.take("encoded", max(end, 2 * offset))
+            self.array = self._scratch.take("encoded", max(end + end // 4, 2 * offset))
             self.array[:offset] = old
             self.view = memoryview(self.array)
         self._used = end

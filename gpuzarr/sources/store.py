@@ -109,7 +109,7 @@ class _Request:
 
 
 def _requests(extents: Extents) -> list[_Request]:
-    if (extents.nbytes == Extents.WHOLE).all():
+    if not extents.are_ranges:
         return [_Request(key, np.array([row])) for row, key in enumerate(extents.keys)]
     gap, requests = int(config.get("coalesce_gap_bytes")), []
     for number, key in enumerate(extents.keys):

@@ -51,8 +51,7 @@ def verdict(codec: str, encoded: bytes, size: int) -> bytes | None:
     """What it decodes to, in a slot of `size` bytes; None for an error."""
     try:
         return decompress(codec, [encoded], [size])[0]
-    except StreamError as error:
-        assert error.slot == 0
+    except StreamError:
         return None
 
 
@@ -91,7 +90,7 @@ def assert_like_numcodecs(codec: str, encoded: bytes, size: int) -> None:
         assert [unsized.arena[a:b].tobytes() for a, b in unsized.spans()] == [DATA, expected, DATA]
 
 
-# Odd streams that are valid, and invalid ones -----------------------------------------------------
+# Odd streams that are valid, and invalid ones ---------------------------------------------------
 
 
 def frame(data: bytes, **parameters: Any) -> bytes:
@@ -257,7 +256,7 @@ def test_a_size_other_than_the_chunks_is_told_as_such() -> None:
             assert caught.value.kind is ChunkSizeError
 
 
-# Damaged streams ----------------------------------------------------------------------------------
+# Damaged streams --------------------------------------------------------------------------------
 
 
 def damaged(encoded: bytes, first: int) -> Iterator[bytes]:
@@ -314,7 +313,7 @@ def test_a_damaged_blosc_header_is_refused_or_harmless() -> None:
     assert harmless <= {2, 3, 8, 9, 10}
 
 
-# Blosc's many forms -------------------------------------------------------------------------------
+# Blosc's many forms -----------------------------------------------------------------------------
 
 TYPESIZES = [1, 2, 3, 4, 7, 8, 12, 16, 17, 32, 255]
 NBYTES = [1, 2, 15, 127, 128, 129, 1000, 4099, 20_011, 70_000]
@@ -388,7 +387,7 @@ def test_damage_in_a_snappy_stream_never_leaves_its_slot() -> None:
     assert verdicts == {True, False}
 
 
-# Checksums ----------------------------------------------------------------------------------------
+# Checksums --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["crc32", "adler32", "crc32c"])

@@ -1,0 +1,94 @@
+"""Codecs that are run through numcodecs' own objects: literal bytes, and what numcodecs writes."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+from pathlib import Path
+from typing import Any
+
+import numcodecs
+import numpy as np
+import pytest
+from harness import assert_codec, smooth
+
+pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+
+THEIRS = "by the codec object of numcodecs"
+INTEGERS = [smooth((3, 5), "<i2"), smooth(1000, "<i2"), np.array([-32768, 32767, 0], "<i2")]
+TEXTS = [np.array([["", "é"], ["日本", "x" * 300]], object), np.array([""], object)]
+
+
+def check(folder: Path, codec: Any, literal: str, values: Any, **arguments: Any) -> None:
+    arguments = {"as_filter": True, "reader": THEIRS, **arguments}
+    assert_codec(folder, codec, bytes.fromhex(literal), values, **arguments)
+
+
+def test_delta_is_the_first_value_and_differences(tmp_path: Path) -> None:
+    v3 = {"name": "numcodecs.delta", "configuration": {"dtype": "<i2"}}
+    values = np.array([7, 5, 6], "<i2")
+    check(tmp_path, numcodecs.Delta("<i2"), "0700 feff 0100", values, v3=v3, arrays=INTEGERS)
+
+
+def test_delta_is_stored_as_another_type(tmp_path: Path) -> None:
+    values = np.array([300, 301, 299], "<i2")
+    codec = numcodecs.Delta("<i2", astype="<i4")
+    check(tmp_path, codec, "2c010000 01000000 feffffff", values, arrays=INTEGERS)
+
+
+def test_fixedscaleoffset_is_scaled_integers(tmp_path: Path) -> None:
+    """round((x - offset) * scale)"""
+    config = {"offset": 1, "scale": 10, "dtype": "<f4", "astype": "|u1"}
+    v3 = {"name": "numcodecs.fixedscaleoffset", "configuration": config}
+    values = np.array([1, 1.5, 2], "<f4")
+    check(tmp_path, numcodecs.FixedScaleOffset(**config), "00 05 0a", values, v3=v3, arrays=[])
+
+
+def test_packbits_is_a_number_of_padding_bits_and_bits_from_the_top(tmp_path: Path) -> None:
+    values = np.array([1, 0, 0, 1, 1, 0, 0, 0, 1], bool)
+    arrays = [smooth(n, "u1") % 2 == 0 for n in (1, 7, 8, 9, 1000)]
+    check(tmp_path, numcodecs.PackBits(), "07 98 80", values, arrays=arrays)
+
+
+def test_astype_is_another_type(tmp_path: Path) -> None:
+    config = {"encode_dtype": "<i4", "decode_dtype": "<i2"}
+    v3 = {"name": "numcodecs.astype", "configuration": config}
+    values = np.array([1, -1], "<i2")
+    check(tmp_path, numcodecs.AsType(**config), "01000000 ffffffff", values, v3=v3, arrays=INTEGERS)
+
+
+def test_categorize_is_numbers_of_labels_and_0_for_none(tmp_path: Path) -> None:
+    codec = numcodecs.Categorize(["a", "bc"], "<U2")
+    check(tmp_path, codec, "02 01 00", np.array(["bc", "a", ""]), arrays=[np.array([["a", "bc"]])])
+
+
+def test_bitround_and_quantize_are_stored_as_they_are(tmp_path: Path) -> None:
+    values = np.array([1.125, 3.25], "<f4")
+    check(tmp_path, numcodecs.BitRound(3), "0000903f 00005040", values, arrays=[])
+    check(tmp_path / "q", numcodecs.Quantize(1, "<f4"), "0000903f 00005040", values, arrays=[])
+
+
+def test_vlen_utf8_is_a_count_and_sized_texts(tmp_path: Path) -> None:
+    literal = "02000000 02000000 c3a9 02000000 6162"
+    check(tmp_path, numcodecs.VLenUTF8(), literal, np.array(["é", "ab"], object), arrays=TEXTS)
+
+
+def test_vlen_bytes_is_a_count_and_sized_bytes(tmp_path: Path) -> None:
+    values, arrays = np.array([b"a", b""], object), [np.array([[b"\0", b"xyz"]], object)]
+    literal = "02000000 01000000 61 00000000"
+    check(tmp_path, numcodecs.VLenBytes(), literal, values, arrays=arrays)
+
+
+def test_base64_is_text(tmp_path: Path) -> None:
+    values = np.array([1, 2, 3, 4], "<i2")
+    check(tmp_path, numcodecs.Base64(), b"AQACAAMABAA=".hex(), values, as_filter=False)
+
+
+def test_bz2_and_lzma_are_pythons(tmp_path: Path) -> None:
+    values = smooth(100, "<i2")
+    for codec, literal in (
+        (numcodecs.BZ2(level=1), bz2.compress(values.tobytes())),
+        (numcodecs.LZMA(preset=1), lzma.compress(values.tobytes())),
+    ):
+        folder = tmp_path / codec.codec_id
+        check(folder, codec, literal.hex(), values, as_filter=False)
