@@ -89,8 +89,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         for size in (s for s in SIZES if s.name in sizes.split(",")):
             data = field(size.side * size.grid)
-            for row in (r for r in layouts(size) if only in r):
-                results.append(run_row(Path(folder), size, row, data, repetitions))
+            rows = [row for row in layouts(size) if only in row]
+            results += [run_row(Path(folder), size, row, data, repetitions) for row in rows]
     Console().print(table(results))
     if output is not None:
         about = {

@@ -32,6 +32,8 @@ def plain_frames(
     """
     ends = offsets + sizes
     plain = sizes >= 9
+    if not plain.any():
+        return plain
     magic = _read(arena, offsets, 4, plain)
     descriptor = _read(arena, offsets + 4, 1, plain)
     single_segment = (descriptor >> 5) & 1
