@@ -34,8 +34,9 @@ class SizeError(ValueError):
     """A valid stream of another size than its chunk."""
 
 
-_SINGLE_SHOT = 512 << 10
-"""From this size on, single-shot decoding beats a reused context (docs/decisions/0002)."""
+_SMALL = 128 << 10
+"""Up to this decoded size a reused context, and one call for many frames, beat single-shot
+decoding (docs/decisions/0002)."""
 
 _local = threading.local()
 
@@ -53,7 +54,7 @@ def zstd(source: memoryview, target: memoryview) -> None:
     if declared > expected:
         _same(declared, expected)
     if declared == expected:
-        if expected >= _SINGLE_SHOT:
+        if expected > _SMALL:
             _zstd_within(source, target)
             return
         try:
@@ -81,16 +82,12 @@ def _zstd_within(source: memoryview, target: memoryview) -> None:
         raise
 
 
-_BATCHED = 128 << 10
-"""Up to this decoded size, one call for many frames beats a call for each."""
-
-
 def zstd_batch(batch: Batch, into: Batch) -> bool:
     """Decode all frames in one call, if all are plain, small ones; whether it was done.
 
     A False means nothing: the frames are then decoded one by one, which tells what is wrong.
     """
-    if len(batch) < 2 or int(into.sizes.max()) > _BATCHED:
+    if len(batch) < 2 or int(into.sizes.max()) > _SMALL:
         return False
     if int(into.sizes.min()) == 0:  # the library frees an empty result twice
         return False
