@@ -6,6 +6,7 @@ show: that no chunk is planned in vain or twice, in which order, and at what cos
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,23 @@ def test_a_plan_has_exactly_the_chunks_that_hold_something(
         )
     }
     assert list(map(tuple, parts.coords(np.arange(parts.count)).tolist())) == sorted(held)
+
+
+IRREGULAR = np.array([0, 4, 5, 6, 10, 11, 15])
+
+
+@pytest.mark.parametrize("axis", [Axis(12, 1), Axis(12, 3), Axis(12, 5), Axis(12, edges=IRREGULAR)])
+def test_every_slice_has_the_chunks_that_hold_something(axis: Axis) -> None:
+    for bounds in itertools.product(range(13), range(13), range(1, 13)):
+        picked = range(12)[slice(*bounds)]
+        parts = parts_of((axis,), basic(slice(*bounds), (12,)).what)
+        rows = np.arange(parts.count)
+        held = chunk_numbers(axis)[list(picked)]
+        assert parts.coords(rows)[:, 0].tolist() == sorted(set(held.tolist()))
+        placement = parts.placement(rows)
+        numbers = np.flatnonzero(np.diff(held, prepend=-1))
+        assert placement.target[:, 0].tolist() == numbers.tolist()
+        assert placement.count[:, 0].tolist() == np.diff(numbers, append=len(picked)).tolist()
 
 
 @given(data=st.data(), shape=GRID_SHAPES)
