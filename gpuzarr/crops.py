@@ -7,6 +7,7 @@ and decoded a single time, and every box takes its part of it.
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from gpuzarr import selection
 from gpuzarr.axis import Axis
 from gpuzarr.errors import SelectionError
+from gpuzarr.indexing import as_array
 from gpuzarr.place import Boxes
 from gpuzarr.plan import distinct
 from gpuzarr.selection import Box
@@ -54,10 +56,9 @@ def crops_of(selections: Any, box: tuple[int, ...] | None, shape: tuple[int, ...
     if not shape:
         raise SelectionError("read_many needs an array of at least one dimension.")
     if box is not None:
-        origins = np.asarray(selections, np.int64).reshape(-1, len(shape))
-        box = tuple(int(n) for n in box)
-        _check_origins(origins, box, shape)
-        return Crops(origins, box, (len(origins), *box), (...,))
+        origins, lengths = _origins(selections, len(shape)), _lengths(box)
+        _check_origins(origins, lengths, shape)
+        return Crops(origins, lengths, (len(origins), *lengths), (...,))
     wanted = [selection.basic(s, shape) for s in selections]
     if not wanted:
         raise SelectionError("read_many needs at least one selection, or origins and a shape.")
@@ -74,10 +75,29 @@ def crops_of(selections: Any, box: tuple[int, ...] | None, shape: tuple[int, ...
     return Crops(origins, shapes[0], (len(wanted), *wanted[0].shape), (slice(None), *view))
 
 
+def _origins(given: Any, ndim: int) -> Ints:
+    origins = as_array(given)
+    if origins.size == 0:
+        return np.empty((0, ndim), np.int64)
+    if origins.dtype.kind not in "iu" or origins.ndim != 2 or origins.shape[1] != ndim:
+        raise SelectionError(
+            f"Origins are integers of the shape (n, {ndim}), for {ndim} axes; found "
+            f"{origins.dtype} of the shape {origins.shape}."
+        )
+    return origins.astype(np.int64)
+
+
+def _lengths(box: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(n) for n in box)
+    except TypeError as error:
+        raise SelectionError(f"The shape of a box is a tuple of integers, not {box!r}.") from error
+
+
 def _check_origins(origins: Ints, box: tuple[int, ...], shape: tuple[int, ...]) -> None:
     if len(box) != len(shape):
         raise SelectionError(f"Boxes of {len(box)} axes in an array of {len(shape)}.")
-    outside = (origins < 0) | (origins + np.array(box) > np.array(shape))
+    outside = (origins < 0) | (origins > np.array(shape) - np.array(box))
     bad = np.flatnonzero(outside.any(axis=1))
     if len(bad) or any(n < 0 for n in box):
         origin = tuple(origins[bad[0]].tolist()) if len(bad) else ()

@@ -411,6 +411,11 @@ def sharded(
     return codec, shards
 
 
+KEY_ENCODINGS: list[Any] = [
+    {"name": name, "separator": separator} for name in ("default", "v2") for separator in "/."
+]
+
+
 @st.composite
 def v3_arrays(
     draw: st.DrawFn,
@@ -449,6 +454,7 @@ def v3_arrays(
             fill_value=0 if chain.tame and dtype.kind in "iuf" else draw(fills(dtype, 3)),
             filters=filters or None,
             serializer=serializer,
+            chunk_key_encoding=draw(st.sampled_from(KEY_ENCODINGS)),
             compressors=compressors or None,
             config={"write_empty_chunks": draw(st.booleans())},
         )
