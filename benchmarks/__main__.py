@@ -6,9 +6,11 @@ order that rotates, and medians are shown. Run it on a machine that does nothing
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 import statistics
+import subprocess
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+import zarr
 from rich.console import Console
 from rich.table import Table
 
@@ -78,6 +81,12 @@ def table(results: list[dict[str, Any]]) -> Table:
     return shown
 
 
+def _commit() -> str:
+    """The commit that is measured, or nothing outside a checkout."""
+    call = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def main(
     repetitions: Annotated[int, typer.Option(help="Timed reads per peer and row.")] = 9,
     only: Annotated[str, typer.Option(help="Rows whose name contains this.")] = "",
@@ -94,7 +103,10 @@ def main(
     Console().print(table(results))
     if output is not None:
         about = {
+            "date": datetime.date.today().isoformat(),
+            "commit": _commit(),
             "gpuzarr": gpuzarr.__version__,
+            "zarr": zarr.__version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
             "threads": thread_limit(),
