@@ -44,7 +44,7 @@ class Described:
     def chunks(self) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
         """Shape of the innermost chunks; for an irregular grid the lengths along each axis."""
         if self._spec.is_regular:
-            return tuple(axis.size for axis in self._spec.grid)
+            return self._spec.chunk_shape
         return tuple(tuple(axis.extent(np.arange(axis.count)).tolist()) for axis in self._spec.grid)
 
     @property

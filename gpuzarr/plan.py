@@ -182,7 +182,7 @@ class ReadPlan:
     def nbytes(self) -> int:
         """Decoded size of all these chunks, in bytes."""
         if self.spec.is_regular:
-            return self.count * math.prod(a.size for a in self.spec.grid) * self.spec.dtype.itemsize
+            return self.count * math.prod(self.spec.chunk_shape) * self.spec.dtype.itemsize
         elements = _shapes(self.spec, self.parts.coords(self.order)).prod(axis=1).sum()
         return int(elements) * self.spec.dtype.itemsize
 

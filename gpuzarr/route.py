@@ -11,7 +11,7 @@ from gpuzarr.codecs.chain import Chain
 from gpuzarr.device import Device
 
 _THREAD_PAYS = {"zstd": 8 << 10, "gzip": 4 << 10, "zlib": 4 << 10, "blosc": 64 << 10}
-"""Decoded bytes of a chunk from which a second thread pays for the GIL's hand-over (ADR 0002)."""
+"""Decoded bytes of a chunk from which a second thread pays for the GIL's hand-over (docs/decisions/0002)."""
 _THREAD_PAYS_ELSEWHERE = 64 << 10
 
 
@@ -44,11 +44,6 @@ class Route:
     device: str
     threads: int
     chunks_per_wave: int
-
-    @property
-    def fallbacks(self) -> tuple[StageRoute, ...]:
-        """Stages that run on another device than the result's."""
-        return tuple(s for s in self.stages if s.device != self.device)
 
 
 def choose(
