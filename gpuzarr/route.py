@@ -11,7 +11,7 @@ from gpuzarr.codecs.chain import Chain
 from gpuzarr.device import Device
 
 _THREAD_PAYS = {"zstd": 8 << 10, "gzip": 4 << 10, "zlib": 4 << 10, "blosc": 64 << 10}
-"""Decoded bytes of a chunk from which a second thread pays for the GIL's hand-over (docs/decisions/0002)."""
+"""Decoded bytes of a chunk from which a second thread pays for the hand-over of the GIL."""
 _THREAD_PAYS_ELSEWHERE = 64 << 10
 
 
