@@ -11,6 +11,7 @@ np.float32(4.0)
 from gpuzarr import errors
 from gpuzarr.array import Array, read_many
 from gpuzarr.config import config
+from gpuzarr.enabling import enable
 from gpuzarr.group import Group
 from gpuzarr.opening import create_array, open, open_array, open_group
 
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "config",
     "create_array",
+    "enable",
     "errors",
     "open",
     "open_array",

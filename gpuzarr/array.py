@@ -16,11 +16,11 @@ from gpuzarr.crops import CropParts, crops_of
 from gpuzarr.described import Described
 from gpuzarr.errors import ReadOnlyError
 from gpuzarr.explain import Explanation
+from gpuzarr.metadata import Metadata, read_spec
 from gpuzarr.plan import ReadPlan, parts_of, plan_read
 from gpuzarr.report import Report
 from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
-from gpuzarr.spec import Metadata, read_spec
 from gpuzarr.targets import checked_target, field_dtype
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Array(Described):
         mode: str = "r",
         zarr_array: zarr.Array[Any] | None = None,
     ) -> None:
+        self._metadata = metadata
         self._spec = read_spec(metadata, path, str(store))
         self._store, self._mode, self._zarr = store, mode, zarr_array
         self._device = devices.get(device)
@@ -234,7 +235,7 @@ class Array(Described):
 
     def __reduce__(self) -> tuple[Any, ...]:
         opened = partial(Array, mode=self._mode, zarr_array=self._zarr)
-        return opened, (self._spec.metadata, self._store, self.path, self.device)
+        return opened, (self._metadata, self._store, self.path, self.device)
 
     def __repr__(self) -> str:
         where = f" /{self.path}" if self.path else ""
@@ -268,7 +269,8 @@ class Array(Described):
         return self.zarr
 
     def _refresh(self) -> None:
-        self._spec = read_spec(self.zarr.metadata, self.path, str(self._store))
+        self._metadata = self.zarr.metadata
+        self._spec = read_spec(self._metadata, self.path, str(self._store))
 
 
 class Indexer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 MISSING = -1
 """Size of a chunk that the store does not hold."""
+
+BYTES = np.dtype(np.uint8)
+"""What the elements of a stream are where nothing else is said."""
 
 _ALIGNMENT = 64
 
@@ -27,19 +30,31 @@ class Batch:
         strings, whose elements then count as the unit of offsets and sizes.
     offsets, sizes
         ``int64`` arrays of N; a size of `MISSING` means that there is no such stream.
+    dtype
+        Of the elements that the bytes are, for compressors that care; decoding does not.
     """
 
     arena: Any
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    dtype: np.dtype = BYTES
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     @classmethod
-    def uniform(cls, arena: Any, count: int, size: int) -> Batch:
+    def uniform(cls, arena: Any, count: int, size: int, dtype: np.dtype = BYTES) -> Batch:
         """`count` streams of `size` elements each, one behind the other."""
-        return cls(arena, np.arange(count, dtype=np.int64) * size, np.full(count, size, np.int64))
+        sizes = np.full(count, size, np.int64)
+        return cls(arena, np.arange(count, dtype=np.int64) * size, sizes, dtype)
+
+    @classmethod
+    def joined(cls, streams: Sequence[NDArray[Any] | None], dtype: np.dtype = BYTES) -> Batch:
+        """Streams of host memory, copied one behind the other; None is one that is missing."""
+        found = [stream for stream in streams if stream is not None]
+        sizes = np.array([MISSING if s is None else len(s) for s in streams], np.int64)
+        arena = np.concatenate(found) if found else np.empty(0, BYTES)
+        return cls(arena, packed(np.maximum(sizes, 0)), sizes, dtype)
 
     @property
     def is_uniform(self) -> bool:
@@ -53,7 +68,7 @@ class Batch:
 
     def take(self, slots: NDArray[Any]) -> Batch:
         """The streams at these positions, in the same arena."""
-        return Batch(self.arena, self.offsets[slots], self.sizes[slots])
+        return Batch(self.arena, self.offsets[slots], self.sizes[slots], self.dtype)
 
     def spans(self) -> list[tuple[int, int]]:
         """``(start, stop)`` of each stream in the arena, as Python integers."""
@@ -95,6 +110,12 @@ class Scratch:
             self._arenas.pop(purpose, None)
             arena = self._arenas[purpose] = np.empty(nbytes, np.uint8)
         return arena
+
+
+def packed(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Offsets of streams of these sizes, one behind the other."""
+    offsets: NDArray[np.int64] = np.cumsum(sizes, dtype=np.int64) - sizes
+    return offsets
 
 
 def aligned(nbytes: int) -> int:

@@ -9,6 +9,7 @@ wave_bytes             4 MiB       decoded bytes that one thread of the CPU take
 concurrency            64          requests in flight against a store that is not a local one
 result_pool_bytes      1 GiB       memory of results kept, free for the kernel to take; 0: none
 coalesce_gap_bytes     64 KiB      ranges of one shard nearer than this are read in one request
+pipeline_device        "cpu"       device of arrays that zarr opens; set by `gpuzarr.enable`
 =====================  ==========  ==========================================================
 
 Examples
@@ -33,6 +34,7 @@ config = Config(
             "concurrency": 64,
             "result_pool_bytes": 1 << 30,
             "coalesce_gap_bytes": 64 << 10,
+            "pipeline_device": "cpu",
         }
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuzarr.metadata import Metadata
 from gpuzarr.spec import Spec
 
 
@@ -14,6 +15,7 @@ class Described:
     """The properties of an array that its metadata give; sizes in elements unless named bytes."""
 
     _spec: Spec
+    _metadata: Metadata
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +82,7 @@ class Described:
     @property
     def dimension_names(self) -> tuple[str | None, ...] | None:
         """Names of the axes (v3)."""
-        return getattr(self._spec.metadata, "dimension_names", None)
+        return getattr(self._metadata, "dimension_names", None)
 
     @property
     def path(self) -> str:

@@ -13,12 +13,13 @@ itself raises in that case, so that code written for them keeps working::
     ├── DeviceError           RuntimeError   a device that is unknown or not there
     ├── UnsupportedError      NotImplementedError
     ├── PickleDisabledError   zarr's PickleCodecDisabledError
-    ├── StoreError            OSError        a store that fails to deliver
+    ├── StoreError            OSError        a store that fails to deliver, or to take
     └── ChunkError            ValueError     one chunk; names array, chunk, stage, device
         ├── CorruptChunkError     bytes that break the rules of their format
         ├── ChecksumError         a checksum that does not match
         ├── ChunkSizeError        a decoded size other than the chunk's
-        └── ShardIndexError       an index entry that points outside its shard
+        ├── ShardIndexError       an index entry that points outside its shard
+        └── EncodingError         a chunk that its codec refuses to encode
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from typing import Any
 
 from zarr import errors as zarr_errors
 from zarr.errors import ArrayNotFoundError, GroupNotFoundError, PickleCodecDisabledError
+
+try:
+    from numcodecs.errors import UnsafeDecodeError as _UnsafeDecodeError
+except ImportError:  # before numcodecs 0.17.1
+    _UnsafeDecodeError = RuntimeError
 
 
 class GpuzarrError(Exception):
@@ -66,12 +72,12 @@ class UnsupportedError(GpuzarrError, NotImplementedError):
     """Something that the Zarr world has and gpuzarr does not do."""
 
 
-class PickleDisabledError(GpuzarrError, PickleCodecDisabledError):
+class PickleDisabledError(GpuzarrError, PickleCodecDisabledError, _UnsafeDecodeError):  # type: ignore[misc]
     """Pickled data, which is not decoded unless the caller allows it."""
 
 
 class StoreError(GpuzarrError, OSError):
-    """A store that failed to deliver bytes (absent bytes are no error)."""
+    """A store that failed to deliver bytes (absent bytes are no error), or to take them."""
 
 
 class StreamError(GpuzarrError, ValueError):
@@ -110,21 +116,26 @@ _CHECKSUM_SIGNS = ("checksum", "crc check", "incorrect data check")
 
 
 class ChunkError(GpuzarrError, ValueError):
-    """One chunk could not be decoded.
+    """One chunk could not be decoded, or encoded.
 
     Attributes
     ----------
     array, chunk, stage, device
-        Path of the array, store key of the chunk, name of the decoding stage and of the device.
+        Path of the array, store key of the chunk, name of the codec's stage and of the device.
     reason
         What was expected and what was found.
+    verb
+        "read" or "written".
     """
 
-    def __init__(self, reason: str, *, array: str, chunk: str, stage: str, device: str) -> None:
+    def __init__(
+        self, reason: str, *, array: str, chunk: str, stage: str, device: str, verb: str = "read"
+    ) -> None:
         super().__init__(
-            f"Chunk {chunk!r} of array {array!r} cannot be read: {reason} "
+            f"Chunk {chunk!r} of array {array!r} cannot be {verb}: {reason} "
             f"(stage {stage!r}, device {device!r})."
         )
+        self.verb = verb
         self.reason = reason
         self.array = array
         self.chunk = chunk
@@ -132,7 +143,8 @@ class ChunkError(GpuzarrError, ValueError):
         self.device = device
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.reason, self.array, self.chunk, self.stage, self.device)
+        named = {name: getattr(self, name) for name in _NAMES}
+        return _rebuild, (type(self), self.reason, named)
 
 
 class CorruptChunkError(ChunkError):
@@ -151,6 +163,10 @@ class ShardIndexError(ChunkError):
     """A shard's index is damaged, or one of its entries points outside the shard."""
 
 
+class EncodingError(ChunkError):
+    """A chunk that its codec refuses to encode; nothing of it is stored."""
+
+
 def words_of(error: BaseException) -> str:
     """What a foreign error says, for use within a sentence."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".: ")
@@ -164,7 +180,8 @@ def named(error: BaseException) -> str:
     return name if words == name else f"{name}: {words}"
 
 
-def _rebuild(
-    cls: type[ChunkError], reason: str, array: str, chunk: str, stage: str, device: str
-) -> ChunkError:
-    return cls(reason, array=array, chunk=chunk, stage=stage, device=device)
+_NAMES = ("array", "chunk", "stage", "device", "verb")
+
+
+def _rebuild(cls: type[ChunkError], reason: str, named: dict[str, str]) -> ChunkError:
+    return cls(reason, **named)

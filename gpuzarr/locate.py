@@ -1,8 +1,8 @@
 """Locating: where the bytes of every inner chunk of a sharded read lie.
 
-The question: given the chunks of a plan, which range of which object holds each? The way: one
+The question: given inner chunks, which range of which object holds each? The way: one
 level of sharding after the other, the indexes of all shards needed are fetched and verified
-together. The result: one `Extents` in the order of the plan.
+together. The result: one `Extents` in the order of the chunks.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gpuzarr.codecs.chain import Chain, StageError, chain_of
 from gpuzarr.config import config
 from gpuzarr.device import Device
 from gpuzarr.errors import ShardIndexError, StreamError
-from gpuzarr.plan import ReadPlan, distinct
-from gpuzarr.report import Report, Tally, timed
+from gpuzarr.plan import distinct
+from gpuzarr.report import Indexes, Tally, timed
 from gpuzarr.runtime import Stop
 from gpuzarr.shards import Extents, index_extents, refine
 from gpuzarr.sources import Source
@@ -28,14 +28,14 @@ from gpuzarr.spec import ShardLevel, Spec
 Ints = NDArray[np.int64]
 
 
-def locate(plan: ReadPlan, source: Source, device: Device, report: Report, stop: Stop) -> Extents:
-    """Where the inner chunks of a sharded read lie, in the order of the plan.
+def locate(
+    spec: Spec, chunks: Ints, source: Source, device: Device, report: Indexes, stop: Stop
+) -> tuple[Extents, NDArray[np.bool_]]:
+    """Where inner chunks ``[n, ndim]`` lie, and for each whether its stored object exists.
 
     One level of sharding after the other: the indexes of all shards that are needed are fetched
     and verified together, and give the extents of what is inside them.
     """
-    spec = plan.spec
-    chunks = plan.parts.coords(plan.order)
     per_node = [np.array(spec.chunks_per_outer)]
     for level in spec.levels:
         per_node.append(per_node[-1] // level.chunks_per_shard)
@@ -52,10 +52,12 @@ def locate(plan: ReadPlan, source: Source, device: Device, report: Report, stop:
             parent, node_of = shard_of, np.arange(len(chunks))
         inner = nodes % np.array(level.chunks_per_shard, np.int64)
         table, present = _indexes(spec, level, extents, source, device, report, stop)
+        if level is spec.levels[0]:
+            exists = present[shard_of]
         with _naming(spec, extents, device):
             extents = refine(extents, level, table, present, parent, inner)
         shard_of = node_of
-    return extents
+    return extents, exists
 
 
 def _indexes(
@@ -64,14 +66,14 @@ def _indexes(
     shards: Extents,
     source: Source,
     device: Device,
-    report: Report,
+    report: Indexes,
     stop: Stop,
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Decoded indexes of the shards that exist, ``[n, …, 2]``, and which ones do."""
     wanted, chain, tally = index_extents(shards, level), chain_of(level.index), Tally()
     step = max(1, 4 * int(config.get("concurrency")))
     ranges = [np.arange(a, min(a + step, len(shards))) for a in range(0, len(shards), step)]
-    fetches = [source.start(wanted.take(rows)) for rows in ranges]
+    fetches = [source.start(wanted.take(rows), index=True) for rows in ranges]
     tables, present = [], np.zeros(len(shards), bool)
     try:
         for fetch in fetches:

@@ -30,7 +30,7 @@ from gpuzarr.errors import (
     words_of,
 )
 from gpuzarr.group import Group, wrap
-from gpuzarr.spec import Metadata
+from gpuzarr.metadata import Metadata
 
 __all__ = ["create_array", "open", "open_array", "open_group"]
 

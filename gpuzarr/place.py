@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,12 @@ class Layout:
     def is_c_order(self) -> bool:
         """Whether the memory is the chunk in C order."""
         return self.axes == tuple(range(len(self.axes)))
+
+    def stored(self, chunk: NDArray[Any]) -> NDArray[np.uint8]:
+        """The bytes of a chunk in this layout."""
+        memory = np.empty(self.shape, self.dtype)
+        memory.transpose(self.axes)[...] = chunk
+        return memory.reshape(-1).view(np.uint8)
 
     def transposed(self, inverse: tuple[int, ...]) -> Layout:
         """The layout after a further ``.transpose(inverse)``."""

@@ -8,7 +8,7 @@ is its turn. A row is one innermost chunk.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -35,7 +35,17 @@ class Parts(Protocol):
         """Where these chunks land; slots count from 0 in the order of `rows`."""
 
 
-def parts_of(grid: tuple[Axis, ...], what: Box | Lists | Coordinates) -> Parts:
+class WriteParts(Parts, Protocol):
+    """Parts that tell which chunks need not be read before they are written."""
+
+    def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
+        """Which of these chunks are selected whole.
+
+        `beyond` asks for the part of a chunk that reaches beyond the array, too.
+        """
+
+
+def parts_of(grid: tuple[Axis, ...], what: Box | Lists | Coordinates) -> WriteParts:
     """The chunks that a normalised selection needs."""
     if isinstance(what, Box):
         return BoxParts(grid, what)
@@ -48,24 +58,34 @@ class BoxParts:
     """Chunks of a box: the product of one table per axis."""
 
     def __init__(self, grid: tuple[Axis, ...], box: Box) -> None:
+        self._grid = grid
         self._tables = [
-            _box_table(axis, *range_)
+            box_table(axis, *range_)
             for axis, *range_ in zip(grid, box.start, box.count, box.step, strict=True)
         ]
         self._step = np.array(box.step, np.int64)
         self.count = math.prod(table.shape[1] for table in self._tables)
 
     def coords(self, rows: Ints) -> Ints:
-        coords: Ints = _gather([table[:1] for table in self._tables], rows)[0]
+        coords: Ints = gather_tables([table[:1] for table in self._tables], rows)[0]
         return coords
 
     def placement(self, rows: Ints) -> Boxes:
         slots = np.arange(len(rows), dtype=np.int64)
-        source, count, target = _gather([table[1:] for table in self._tables], rows, 3)
+        source, count, target = gather_tables([table[1:] for table in self._tables], rows, 3)
         return Boxes(slots, source, count, target, self._step)
 
+    def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
+        coords, count = gather_tables([table[:3] for table in self._tables], rows, 3)[::2]
+        covered = np.ones(len(rows), bool)
+        for axis, chunk, n in zip(self._grid, coords.T, count.T, strict=True):
+            extent = axis.extent(chunk)
+            inside = np.minimum(extent, axis.length - axis.start(chunk))
+            covered &= n == (extent if beyond else inside)
+        return covered
 
-def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
+
+def box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
     """Chunk, first local index, number and target of the indexes in each chunk, ``[4, n]``."""
     if count == 0:
         return np.empty((4, 0), np.int64)
@@ -81,7 +101,7 @@ def _box_table(axis: Axis, start: int, count: int, step: int) -> Ints:
     return table if step == 1 else table[:, table[2] > 0]
 
 
-def _gather(tables: list[Ints], rows: Ints, columns: int = 1) -> Ints:
+def gather_tables(tables: list[Ints], rows: Ints, columns: int = 1) -> Ints:
     """From a table ``[columns, m]`` per axis what each row has there: ``[columns, n, ndim]``.
 
     Rows number the product of the axes' positions in C order.
@@ -113,26 +133,31 @@ class ListParts:
         self.count = math.prod(len(found) for found in self._chunks)
 
     def coords(self, rows: Ints) -> Ints:
-        coords: Ints = _gather([found[None] for found in self._chunks], rows)[0]
+        coords: Ints = gather_tables([found[None] for found in self._chunks], rows)[0]
         return coords
 
     def placement(self, rows: Ints) -> Grid:
         numbers = [np.arange(len(found), dtype=np.int64)[None] for found in self._chunks]
         slots = np.arange(len(rows), dtype=np.int64)
-        return Grid(slots, _gather(numbers, rows)[0], self._axes)
+        return Grid(slots, gather_tables(numbers, rows)[0], self._axes)
+
+    def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
+        return np.zeros(len(rows), bool)
 
 
 class PointParts:
-    """Chunks of single elements."""
+    """Chunks of single elements; `target` has their places in the result, if not in order."""
 
-    def __init__(self, grid: tuple[Axis, ...], points: Coordinates) -> None:
+    def __init__(
+        self, grid: tuple[Axis, ...], points: Coordinates, target: Ints | None = None
+    ) -> None:
         chunk = np.stack(
             [axis.chunk_of(i) for axis, i in zip(grid, points.axes, strict=True)], axis=1
         )
         start = np.stack([axis.start(c) for axis, c in zip(grid, chunk.T, strict=True)], axis=1)
         self._coords, group = distinct(chunk)
         order = np.argsort(group, kind="stable")
-        self._target = order
+        self._target = order if target is None else target[order]
         self._local = (np.stack(points.axes, axis=1) - start)[order]
         self._starts = np.searchsorted(group[order], np.arange(len(self._coords) + 1))
         self.count = len(self._coords)
@@ -144,6 +169,9 @@ class PointParts:
         slots = np.arange(len(rows), dtype=np.int64)
         starts, stops = self._starts[rows], self._starts[rows + 1]
         return Points(slots, starts, stops, self._local, self._target)
+
+    def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
+        return np.zeros(len(rows), bool)
 
 
 def distinct(coords: Ints) -> tuple[Ints, Ints]:
@@ -164,7 +192,8 @@ class ReadPlan:
     """The chunks of one read, before anything is known of the store.
 
     `order` has the rows in the order in which they are read; waves do not cross the bounds in
-    `cuts` where `strict`, and avoid it elsewhere.
+    `cuts` where `strict`, and avoid it elsewhere; with `whole` they are never smaller than what
+    stands between two bounds.
     """
 
     spec: Spec
@@ -172,6 +201,7 @@ class ReadPlan:
     order: Ints
     cuts: Ints
     strict: bool
+    whole: bool = False
 
     @property
     def count(self) -> int:
@@ -194,9 +224,15 @@ class ReadPlan:
             if not self.strict and ranges and stop - ranges[-1][0] <= per_wave:
                 ranges[-1] = (ranges[-1][0], stop)
                 continue
-            firsts = range(start, stop, per_wave)
-            ranges += [(first, min(first + per_wave, stop)) for first in firsts]
+            step = stop - start if self.whole else per_wave
+            ranges += [(a, min(a + step, stop)) for a in range(start, stop, step)]
         return ranges
+
+
+def plan_write(spec: Spec, parts: Parts) -> ReadPlan:
+    """The same for writing: no wave cuts a shard, unless it is one shard."""
+    plan = plan_read(spec, parts)
+    return replace(plan, whole=bool(spec.levels))
 
 
 def plan_read(spec: Spec, parts: Parts) -> ReadPlan:

@@ -21,7 +21,7 @@ from gpuzarr.errors import ShardIndexError, StreamError
 from gpuzarr.spec import ShardLevel
 
 Ints = NDArray[np.int64]
-_ABSENT = np.uint64(2**64 - 1)
+ABSENT = np.uint64(2**64 - 1)
 _TO_THE_END = -2
 
 
@@ -143,7 +143,7 @@ def refine(
         row_in_table[shard_of[rows]], flat
     ]
     _check(entries, shards, shard_of[rows])
-    exists = entries[:, 0] != _ABSENT
+    exists = entries[:, 0] != ABSENT
     found = rows[exists]
     offset[found] = entries[exists, 0].astype(np.int64) + shards.offset[shard_of[found]]
     nbytes[found] = entries[exists, 1].astype(np.int64)
@@ -153,12 +153,12 @@ def refine(
 def _check(entries: NDArray[np.uint64], shards: Extents, shard_of: Ints) -> None:
     """Each entry is absent altogether, or lies inside its shard as far as that is known."""
     start, size = entries[:, 0], entries[:, 1]
-    absent = start == _ABSENT
+    absent = start == ABSENT
     limit = shards.nbytes[shard_of]
     known = limit >= 0
     room = np.where(known, limit, 2**62).astype(np.uint64)
     outside = (start > room) | (size > room - np.minimum(start, room))
-    bad = np.flatnonzero(np.where(absent, size != _ABSENT, outside))
+    bad = np.flatnonzero(np.where(absent, size != ABSENT, outside))
     if len(bad):
         row = int(bad[0])
         end = f" of {int(room[row])} bytes" if known[row] else ""

@@ -1,14 +1,14 @@
-"""Zarr metadata, v2 and v3, as what the rest of gpuzarr needs of it.
+"""What an array is, as the rest of gpuzarr needs it: shape, grid, dtype, fill value, codecs.
 
-zarr-python's metadata classes parse and validate; this is the only module that reads them. The
-result is a `Spec`: shape, dtype, fill value, the grid of the *innermost* chunks, the sharding
-levels above it, and for each chunk shape a `ChunkFormat` from which a codec chain is prepared.
+A `Spec` has the grid of the *innermost* chunks, the sharding levels above it, and for each chunk
+shape a `ChunkFormat` from which a codec chain is prepared. It is made from a metadata document
+(`metadata`) or from what zarr-python hands to a codec pipeline (`items`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -17,17 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec
 from zarr.codecs import ShardingCodec
+from zarr.codecs.sharding import _ShardIndex
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding, V2ChunkKeyEncoding
-from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
-from zarr.core.metadata.v3 import RectilinearChunkGridMetadata
 from zarr.dtype import UInt64
 
 from gpuzarr.axis import Axis
-from gpuzarr.errors import UnsupportedError
 
-Metadata = ArrayV2Metadata | ArrayV3Metadata
 Ints = NDArray[np.int64]
 
 
@@ -76,7 +72,8 @@ class ShardLevel:
     """One level of sharding: the index over the chunks of a shard.
 
     `chunks_per_shard` counts chunks of the next level below; `index` is how the index is
-    encoded, `index_nbytes` its encoded size in bytes.
+    encoded, `index_nbytes` its encoded size in bytes; `codec` is zarr's object, which has what
+    the JSON lacks.
     """
 
     shape: tuple[int, ...]
@@ -84,29 +81,44 @@ class ShardLevel:
     index: ChunkFormat
     index_nbytes: int
     at_start: bool
+    codec: ShardingCodec
+
+    @cached_property
+    def write_order(self) -> list[int]:
+        """Positions of the chunks in the index, in the order in which their bytes are written."""
+        per_shard = self.chunks_per_shard
+        coords = self.codec._subchunk_order_iter(per_shard, self.codec.subchunk_write_order)
+        strides = [math.prod(per_shard[axis + 1 :]) for axis in range(len(per_shard))]
+        return [sum(i * s for i, s in zip(c, strides, strict=True)) for c in coords]
 
 
 @dataclass(frozen=True, eq=False)
 class Spec:
-    """An array as its metadata describes it; sizes in elements unless named bytes."""
+    """An array as its metadata describes it; sizes in elements unless named bytes.
 
-    metadata: Metadata
+    `zdtype` is zarr's data type; `key_of` makes the store keys of stored objects from their grid
+    coordinates.
+    """
+
     path: str
     store: str
+    zarr_format: int
     shape: tuple[int, ...]
-    dtype: np.dtype
+    zdtype: Any
     fill_value: Any
     grid: tuple[Axis, ...]
     outer: tuple[Axis, ...]
     levels: tuple[ShardLevel, ...]
     codecs: tuple[CodecConfig, ...]
     order: Literal["C", "F"]
+    key_of: Callable[[list[list[int]]], list[str]]
     _formats: dict[tuple[int, ...], ChunkFormat] = field(default_factory=dict)
 
-    @property
-    def zarr_format(self) -> int:
-        """2 or 3."""
-        return self.metadata.zarr_format
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """NumPy's, as zarr-python reports it."""
+        dtype: np.dtype = self.zdtype.to_native_dtype()
+        return dtype
 
     @property
     def name(self) -> str:
@@ -117,7 +129,7 @@ class Spec:
     def fill(self) -> Any:
         """What missing chunks hold: the fill value, or the dtype's default where it is null."""
         if self.fill_value is None:
-            return _zdtype(self.metadata).default_scalar()
+            return self.zdtype.default_scalar()
         return self.fill_value
 
     @cached_property
@@ -142,97 +154,47 @@ class Spec:
         """How innermost chunks of this shape are encoded."""
         found = self._formats.get(shape)
         if found is None:
-            found = self._formats[shape] = _chunk_format(
-                self.metadata, self.dtype, shape, self.order, self.codecs
-            )
+            config = replace(_CONFIG, order=self.order)
+            prototype = default_buffer_prototype()
+            spec = ArraySpec(shape, self.zdtype, self.fill_value, config, prototype)
+            specs = _resolve(self.codecs, spec) if self.zarr_format == 3 else (spec,)
+            found = ChunkFormat(self.dtype, shape, self.order, self.codecs, specs)
+            self._formats[shape] = found
         return found
 
     def keys(self, coords: Ints) -> list[str]:
         """Store keys of stored objects, from their grid coordinates ``[n, ndim]``."""
-        encode = _key_encoder(self.metadata)
-        prefix = f"{self.path}/" if self.path else ""
-        return [prefix + encode(c) for c in coords.tolist()]
+        return self.key_of(coords.tolist())
 
 
-def read_spec(metadata: Metadata, path: str = "", store: str = "/") -> Spec:
-    """The `Spec` of parsed metadata, found at this path of a store of this name.
-
-    Raises
-    ------
-    UnsupportedError
-        For a chunk grid that is neither regular nor rectilinear.
-    """
-    zdtype = _zdtype(metadata)
-    dtype = zdtype.to_native_dtype()
-    outer = _outer_grid(metadata)
-    if isinstance(metadata, ArrayV2Metadata):
-        codecs = tuple(
-            _v2_config(c) for c in (*(metadata.filters or ()), metadata.compressor) if c is not None
-        )
-        levels: tuple[ShardLevel, ...] = ()
-        grid, order = outer, metadata.order
-    else:
-        levels, instances, inner = _unwrap_shards(metadata)
-        codecs = tuple(_v3_config(c) for c in instances)
-        grid, order = outer, "C"
-        if inner is not None:
-            grid = tuple(Axis(n, size) for n, size in zip(metadata.shape, inner, strict=True))
-    return Spec(
-        metadata, path.strip("/"), store, tuple(metadata.shape), dtype, metadata.fill_value, grid,
-        outer, levels, codecs, order,
-    )  # fmt: skip
-
-
-def _zdtype(metadata: Metadata) -> Any:
-    return metadata.dtype if isinstance(metadata, ArrayV2Metadata) else metadata.data_type
-
-
-def _outer_grid(metadata: Metadata) -> tuple[Axis, ...]:
-    if isinstance(metadata, ArrayV2Metadata):
-        sizes: Any = metadata.chunks
-    elif isinstance(metadata.chunk_grid, RectilinearChunkGridMetadata):
-        sizes = metadata.chunk_grid.chunk_shapes
-    elif hasattr(metadata.chunk_grid, "chunk_shape"):
-        sizes = metadata.chunk_grid.chunk_shape
-    else:
-        raise UnsupportedError(f"Chunk grids of kind {metadata.chunk_grid!r} are not supported.")
-    axes = []
-    for length, size in zip(metadata.shape, sizes, strict=True):
-        if isinstance(size, int):
-            axes.append(Axis(length, size))
-        else:
-            axes.append(Axis(length, edges=np.concatenate([[0], np.cumsum(size)]).astype(np.int64)))
-    return tuple(axes)
-
-
-def _unwrap_shards(
-    metadata: ArrayV3Metadata,
+def unwrap_shards(
+    codecs: Sequence[Any], shape: tuple[int, ...] | None
 ) -> tuple[tuple[ShardLevel, ...], tuple[Any, ...], tuple[int, ...] | None]:
     """Sharding levels from the outside in, the innermost codecs, the innermost chunk shape.
 
-    A sharding codec stays in the chain, to decode whole shards, where other codecs stand beside
-    it or shards have several shapes.
+    `shape` is that of all stored objects, or None where they have several. A sharding codec
+    stays in the chain, to treat whole shards, in that case, and where other codecs stand beside
+    it.
     """
     levels: list[ShardLevel] = []
-    codecs: tuple[Any, ...] = tuple(metadata.codecs)
-    shape = _outer_shape(metadata)
-    while shape is not None and len(codecs) == 1 and type(codecs[0]) is ShardingCodec:
-        codec = codecs[0]
+    inner: tuple[Any, ...] = tuple(codecs)
+    while shape is not None and len(inner) == 1 and _is_zarrs_sharding(inner[0]):
+        codec = inner[0]
         per_shard = tuple(o // i for o, i in zip(shape, codec.chunk_shape, strict=True))
         index = _index_format(codec, per_shard)
         nbytes = _encoded_nbytes(codec.index_codecs, index.specs[0])
         at_start = codec.index_location == "start"
-        levels.append(ShardLevel(shape, per_shard, index, nbytes, at_start))
-        codecs, shape = tuple(codec.codecs), tuple(codec.chunk_shape)
-    return tuple(levels), codecs, shape if levels else None
+        levels.append(ShardLevel(shape, per_shard, index, nbytes, at_start, codec))
+        inner, shape = tuple(codec.codecs), tuple(codec.chunk_shape)
+    return tuple(levels), inner, shape if levels else None
 
 
-def _outer_shape(metadata: ArrayV3Metadata) -> tuple[int, ...] | None:
-    """The shape of all stored chunks, or None where they have several."""
-    if not isinstance(metadata.chunk_grid, RectilinearChunkGridMetadata):
-        return tuple(metadata.chunk_grid.chunk_shape)
-    sizes = [{s} if isinstance(s, int) else set(s) for s in metadata.chunk_grid.chunk_shapes]
-    return tuple(s.pop() for s in sizes) if all(len(s) == 1 for s in sizes) else None
+_LOOK_UP = _ShardIndex.get_chunk_slice
+
+
+def _is_zarrs_sharding(codec: Any) -> bool:
+    """Whether it is neither a subclass nor patched: who changed how it works stays in charge."""
+    return type(codec) is ShardingCodec and _ShardIndex.get_chunk_slice is _LOOK_UP
 
 
 def _index_format(codec: ShardingCodec, per_shard: tuple[int, ...]) -> ChunkFormat:
@@ -244,7 +206,7 @@ def _index_format(codec: ShardingCodec, per_shard: tuple[int, ...]) -> ChunkForm
         _CONFIG,
         default_buffer_prototype(),
     )
-    configs = tuple(_v3_config(c) for c in codec.index_codecs)
+    configs = v3_configs(codec.index_codecs)
     return ChunkFormat(np.dtype("<u8"), shape, "C", configs, _resolve(configs, spec))
 
 
@@ -259,21 +221,6 @@ def _encoded_nbytes(codecs: Any, spec: ArraySpec) -> int:
 _CONFIG = ArrayConfig(order="C", write_empty_chunks=False)
 
 
-def _chunk_format(
-    metadata: Metadata,
-    dtype: np.dtype,
-    shape: tuple[int, ...],
-    order: Literal["C", "F"],
-    codecs: tuple[CodecConfig, ...],
-) -> ChunkFormat:
-    config = replace(_CONFIG, order=order)
-    spec = ArraySpec(
-        shape, _zdtype(metadata), metadata.fill_value, config, default_buffer_prototype()
-    )
-    specs = _resolve(codecs, spec) if isinstance(metadata, ArrayV3Metadata) else (spec,)
-    return ChunkFormat(dtype, shape, order, codecs, specs)
-
-
 def _resolve(codecs: tuple[CodecConfig, ...], spec: ArraySpec) -> tuple[ArraySpec, ...]:
     """What each codec encodes, in the order of encoding."""
     specs = []
@@ -283,9 +230,19 @@ def _resolve(codecs: tuple[CodecConfig, ...], spec: ArraySpec) -> tuple[ArraySpe
     return tuple(specs)
 
 
-def _v2_config(codec: Any) -> CodecConfig:
-    configuration = dict(codec.get_config())
-    return CodecConfig(configuration.pop("id"), configuration, "buffer", codec)
+def v2_configs(filters: Sequence[Any] | None, compressor: Any) -> tuple[CodecConfig, ...]:
+    """Of numcodecs' objects."""
+    configs = []
+    for codec in (*(filters or ()), compressor):
+        if codec is not None:
+            configuration = dict(codec.get_config())
+            configs.append(CodecConfig(configuration.pop("id"), configuration, "buffer", codec))
+    return tuple(configs)
+
+
+def v3_configs(codecs: Sequence[Any]) -> tuple[CodecConfig, ...]:
+    """Of zarr's objects."""
+    return tuple(_v3_config(codec) for codec in codecs)
 
 
 def _v3_config(codec: Any) -> CodecConfig:
@@ -296,17 +253,3 @@ def _v3_config(codec: Any) -> CodecConfig:
     elif isinstance(codec, ArrayBytesCodec):
         kind = "serializer"
     return CodecConfig(document["name"], dict(document.get("configuration") or {}), kind, codec)
-
-
-def _key_encoder(metadata: Metadata) -> Callable[[list[int]], str]:
-    if isinstance(metadata, ArrayV2Metadata):
-        separator = metadata.dimension_separator
-        return lambda c: separator.join(map(str, c)) or "0"
-    encoding = metadata.chunk_key_encoding
-    if type(encoding) is DefaultChunkKeyEncoding:
-        separator, head = encoding.separator, "c"
-        return lambda c: separator.join([head, *map(str, c)])
-    if type(encoding) is V2ChunkKeyEncoding:
-        separator = encoding.separator
-        return lambda c: separator.join(map(str, c)) or "0"
-    return lambda c: metadata.encode_chunk_key(tuple(c))

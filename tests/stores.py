@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 
@@ -24,7 +27,11 @@ class Watched(WrapperStore[Store]):
     fails
         Called with each key; what it raises, the request raises.
     requests
-        Keys and byte ranges, in the order in which they came.
+        Keys and byte ranges that were asked for, in the order in which they came.
+    range_calls
+        Keys, number of ranges and options of each `get_ranges`, whose requests count as well.
+    writes
+        Keys and what was to be stored, None to delete, in the order in which they came.
     in_flight, peak
         Requests under way now, and at most.
     loops
@@ -37,6 +44,8 @@ class Watched(WrapperStore[Store]):
         super().__init__(store)
         self.seconds, self.fails = seconds, fails
         self.requests: list[tuple[str, ByteRequest | None]] = []
+        self.range_calls: list[tuple[str, int, dict[str, Any]]] = []
+        self.writes: list[tuple[str, Buffer | None]] = []
         self.in_flight = self.peak = 0
         self.loops: set[asyncio.AbstractEventLoop] = set()
 
@@ -49,6 +58,31 @@ class Watched(WrapperStore[Store]):
     ) -> Any:
         """Get, after the time that it takes."""
         self.requests.append((key, byte_range))
+        async with self._under_way(key):
+            return await super().get(key, prototype, byte_range)
+
+    async def get_ranges(
+        self, key: str, byte_ranges: Sequence[ByteRequest | None], **options: Any
+    ) -> AsyncIterator[Sequence[tuple[int, Buffer | None]]]:
+        """As any store does that has nothing better: by way of `get`."""
+        self.range_calls.append((key, len(byte_ranges), options))
+        async for group in Store.get_ranges(self, key, byte_ranges, **options):
+            yield group
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Set, after the time that it takes."""
+        self.writes.append((key, value))
+        async with self._under_way(key):
+            await super().set(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete, after the time that it takes."""
+        self.writes.append((key, None))
+        async with self._under_way(key):
+            await super().delete(key)
+
+    @asynccontextmanager
+    async def _under_way(self, key: str) -> AsyncIterator[None]:
         self.loops.add(asyncio.get_running_loop())
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
@@ -57,9 +91,23 @@ class Watched(WrapperStore[Store]):
                 await asyncio.sleep(self.seconds)
             if self.fails is not None:
                 self.fails(key)
-            return await super().get(key, prototype, byte_range)
+            yield
         finally:
             self.in_flight -= 1
+
+
+@contextmanager
+def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def watched(contents: dict[str, Any], **arguments: Any) -> Watched:

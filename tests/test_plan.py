@@ -18,10 +18,12 @@ import strategies as some
 import zarr
 from hypothesis import given
 
+from gpuzarr.axis import Axis
+from gpuzarr.metadata import read_spec
 from gpuzarr.place import Boxes, Grid, Points
 from gpuzarr.plan import ReadPlan, parts_of, plan_read
 from gpuzarr.selection import Selection, basic, coordinates, orthogonal
-from gpuzarr.spec import Axis, Spec, read_spec
+from gpuzarr.spec import Spec
 
 GRID_SHAPES = st.lists(st.integers(1, 12), min_size=1, max_size=3).map(tuple)
 

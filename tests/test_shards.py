@@ -16,8 +16,9 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 import gpuzarr
 from gpuzarr.batch import MISSING
 from gpuzarr.errors import ShardIndexError, StreamError
+from gpuzarr.metadata import read_spec
 from gpuzarr.shards import Extents, coalesce, index_extents, refine
-from gpuzarr.spec import ShardLevel, read_spec
+from gpuzarr.spec import ShardLevel
 
 ABSENT = 2**64 - 1
 RANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)), min_size=1, max_size=12)

@@ -16,7 +16,7 @@ from gpuzarr.place import Layout
 
 
 class Codec(Protocol):
-    """One decoding step. `decode` raises `StreamError` for the first bad stream."""
+    """One step of a chain. `decode` and `encode` raise `StreamError` for the first bad stream."""
 
     name: str
     is_view: bool
@@ -24,6 +24,9 @@ class Codec(Protocol):
 
     def supports(self, device: Device) -> str | None:
         """None where this device decodes it, else the reason in words. Asked before any I/O."""
+
+    def supports_encoding(self, device: Device) -> str | None:
+        """None where this device encodes it, else the reason in words."""
 
     def describe(self) -> str:
         """In a few words, by what it is decoded."""
@@ -33,6 +36,12 @@ class Codec(Protocol):
 
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Decode every stream, into the slots of `into` where the decoded size is known."""
+
+    def encode(self, batch: Batch, device: Device) -> Batch:
+        """Encode every stream; the result may share the memory of `batch`, which is not changed.
+
+        None of `batch` is missing. A codec that stores nothing for a stream makes it `MISSING`.
+        """
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
 
-from gpuzarr.batch import Batch, Scratch
+from gpuzarr.batch import BYTES, MISSING, Batch, Scratch
 from gpuzarr.codecs import own_codec
-from gpuzarr.codecs.base import Stage
+from gpuzarr.codecs.base import Codec, Stage
 from gpuzarr.codecs.foreign import Foreign
 from gpuzarr.device import Device
 from gpuzarr.errors import ChunkSizeError, StreamError
@@ -29,15 +29,30 @@ class StageError(Exception):
 
 @dataclass(frozen=True)
 class Chain:
-    """Decoding stages in the order in which they run, and how the result is an array."""
+    """Stages in the order in which they decode, and how the decoded chunk is an array.
+
+    `dtype` is of the elements that the first encoder is given: those of the array in v2, single
+    bytes in v3.
+    """
 
     stages: tuple[Stage, ...]
     layout: Layout
+    dtype: np.dtype
 
     @property
     def writes(self) -> bool:
         """Whether the last stage writes the decoded chunk, and so can write it into place."""
         return bool(self.stages) and not self.stages[-1].codec.is_view
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Names of the stages that a codec object of zarr-python or numcodecs does."""
+        return tuple(s.name for s in self.stages if isinstance(s.codec, Foreign))
+
+    @property
+    def shards_elsewhere(self) -> bool:
+        """Whether whole shards are a stage, which zarr-python's own sharding codec does."""
+        return any(isinstance(s.codec, Foreign) and s.codec.is_sharding for s in self.stages)
 
     def decode(
         self,
@@ -81,6 +96,45 @@ class Chain:
         self._check_sizes(batch)
         return batch
 
+    def encode(self, batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
+        """Encode a batch.
+
+        Parameters
+        ----------
+        batch
+            Chunks in the chain's `layout`. It is not changed, and where there are no stages, or
+            none that writes, the result shares its memory.
+        seconds
+            Time spent, added per stage under ``"encode <name>"``.
+
+        Returns
+        -------
+        Batch
+            Encoded chunks. `MISSING` are those that were, and those that a codec has nothing to
+            store for.
+
+        Raises
+        ------
+        StageError
+            For the first chunk that a codec refuses.
+        """
+        batch = replace(batch, dtype=self.dtype)
+        for stage in reversed(self.stages):
+            started = perf_counter()
+            try:
+                if not isinstance(stage.codec, Foreign):
+                    _check_has_bytes(batch)
+                batch = _encode_present(stage.codec, batch, device)
+            except StreamError as error:
+                raise StageError(stage.name, error) from error
+            key = f"encode {stage.name}"
+            seconds[key] = seconds.get(key, 0.0) + perf_counter() - started
+        try:
+            _check_has_bytes(batch)
+        except StreamError as error:
+            raise StageError(self.stages[0].name if self.stages else "bytes", error) from error
+        return batch
+
     def _check_sizes(self, batch: Batch) -> None:
         wrong = (batch.sizes != self.layout.size).nonzero()[0]
         if len(wrong):
@@ -97,6 +151,28 @@ def _slots(stage: Stage, written: int, count: int, scratch: Scratch) -> Batch | 
         return None
     arena = scratch.take(f"stage {written % 2}", count * stage.size)
     return Batch.uniform(arena, count, stage.size)
+
+
+def _check_has_bytes(batch: Batch) -> None:
+    if batch.arena.dtype.hasobject:
+        raise StreamError(0, "cannot write an array of objects without an object codec")
+
+
+def _encode_present(codec: Codec, batch: Batch, device: Device) -> Batch:
+    """What the codec makes of the streams that are not missing."""
+    present = (batch.sizes != MISSING).nonzero()[0]
+    if len(present) == len(batch) and len(batch):
+        return codec.encode(batch, device)
+    offsets, sizes = np.zeros(len(batch), np.int64), np.full(len(batch), MISSING, np.int64)
+    if not len(present):
+        return Batch(np.empty(0, BYTES), offsets, sizes)
+    try:
+        found = codec.encode(batch.take(present), device)
+    except StreamError as error:
+        error.slot = int(present[error.slot])
+        raise
+    offsets[present], sizes[present] = found.offsets, found.sizes
+    return replace(found, offsets=offsets, sizes=sizes)
 
 
 @lru_cache(maxsize=256)
@@ -116,7 +192,7 @@ def _prepare_v2(chunk: ChunkFormat) -> Chain:
         codec = own_codec(config) or Foreign(config, None, after=after)
         stages.insert(0, Stage(codec, size, after))
         size = codec.encoded_nbytes(size)
-    return Chain(tuple(stages), layout)
+    return Chain(tuple(stages), layout, layout.dtype)
 
 
 def _prepare_v3(chunk: ChunkFormat) -> Chain:
@@ -152,7 +228,7 @@ def _prepare_v3(chunk: ChunkFormat) -> Chain:
         codec = Foreign(config, spec, before=layout, given=given, after=after)
         stages.append(Stage(codec, after.size, after))
         layout = after
-    return Chain(tuple(stages), layout)
+    return Chain(tuple(stages), layout, BYTES)
 
 
 def _is_bytes(config: CodecConfig) -> bool:

@@ -13,7 +13,7 @@ _NBYTES = 4
 
 
 class Checksum:
-    """A codec that verifies and strips a checksum.
+    """A codec that verifies and strips a checksum, or attaches it.
 
     `location` in the configuration ("start" or "end") overrides the class's default.
     """
@@ -30,6 +30,10 @@ class Checksum:
         if self.name in device.checksums:
             return None
         return f"{self.name}: the device {device.name!r} does not compute it"
+
+    def supports_encoding(self, device: Device) -> str | None:
+        """The same."""
+        return self.supports(device)
 
     def describe(self) -> str:
         """By comparison."""
@@ -62,6 +66,10 @@ class Checksum:
                 ChecksumError,
             )
         return content
+
+    def encode(self, batch: Batch, device: Device) -> Batch:
+        """Attach the checksum of every stream."""
+        return device.attach_checksum(self.name, batch, self.at_start)
 
 
 class Crc32c(Checksum):

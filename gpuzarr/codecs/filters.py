@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuzarr.batch import Batch
+from gpuzarr.batch import Batch, packed
 from gpuzarr.device import Device
 from gpuzarr.errors import StreamError
 from gpuzarr.spec import CodecConfig
@@ -28,6 +28,10 @@ class Shuffle:
         """None: every device has it."""
         return None
 
+    def supports_encoding(self, device: Device) -> str | None:
+        """None: every device has it."""
+        return None
+
     def describe(self) -> str:
         """By the device's own op."""
         return "batched"
@@ -39,7 +43,7 @@ class Shuffle:
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Put the bytes of each element together again."""
         if into is None:
-            into = Batch(device.empty(int(batch.sizes.sum())), _packed(batch.sizes), batch.sizes)
+            into = _room_for(batch, device)
         bad = np.flatnonzero((batch.sizes % self.typesize != 0) | (batch.sizes != into.sizes))
         if len(bad):
             slot = int(bad[0])
@@ -51,6 +55,22 @@ class Shuffle:
         device.unshuffle(batch, into, self.typesize)
         return into
 
+    def encode(self, batch: Batch, device: Device) -> Batch:
+        """Take the bytes of each element apart."""
+        bad = np.flatnonzero(batch.sizes % self.typesize != 0)
+        if len(bad):
+            slot = int(bad[0])
+            raise StreamError(
+                slot,
+                f"expected bytes in elements of {self.typesize}, "
+                f"found {int(batch.sizes[slot])} bytes",
+            )
+        if self.typesize == 1:
+            return Batch(batch.arena, batch.offsets, batch.sizes)
+        into = _room_for(batch, device)
+        device.shuffle(batch, into, self.typesize)
+        return into
 
-def _packed(sizes: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+
+def _room_for(batch: Batch, device: Device) -> Batch:
+    return Batch(device.empty(int(batch.sizes.sum())), packed(batch.sizes), batch.sizes)

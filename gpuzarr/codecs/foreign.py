@@ -10,25 +10,32 @@ from typing import Any
 
 import numpy as np
 from numcodecs.compat import ensure_ndarray_like
+from numpy.typing import NDArray
+from zarr.codecs import ShardingCodec
 from zarr.core.buffer import cpu
 from zarr.core.config import config as zarr_config
 from zarr.core.sync import sync
 
-from gpuzarr.batch import Batch
+from gpuzarr.batch import BYTES, Batch
 from gpuzarr.device import Device
-from gpuzarr.errors import ChunkSizeError, PickleDisabledError, StreamError
+from gpuzarr.errors import (
+    ChunkSizeError,
+    PickleDisabledError,
+    StreamError,
+)
 from gpuzarr.place import Layout
 from gpuzarr.spec import CodecConfig
 
-_Decode = Callable[[Any], Any]
+_Call = Callable[[Any], Any]
 
 
 class Foreign:
     """One step that a codec object of zarr-python or numcodecs does.
 
-    `spec` is the zarr spec of what the codec encodes (v3); `before` the layout of what it is
-    given, for codecs of arrays, and `given` the dtype in which it wants that; `after` the layout
-    of what it gives, where that is an array.
+    `spec` is the zarr spec of what the codec encodes (v3). The others speak of decoding, and
+    encoding is the way back: `before` is the layout of what the codec is given, for codecs of
+    arrays, and `given` the dtype in which it wants that; `after` the layout of what it gives,
+    where that is an array.
     """
 
     is_view = False
@@ -43,13 +50,22 @@ class Foreign:
     ) -> None:
         self.name = config.name
         self._config, self._before, self._given, self._after = config, before, given, after
-        self._decode = _decoder(config, spec)
+        self._decode, self._encode = _decoder(config, spec), _encoder(config, spec)
+
+    @property
+    def is_sharding(self) -> bool:
+        """Whether it is zarr-python's sharding codec."""
+        return isinstance(self._config.instance, ShardingCodec)
 
     def supports(self, device: Device) -> str | None:
         """The reason why it runs on the CPU, for any other device."""
         if device.name == "cpu":
             return None
         return f"{self.name}: cpu, no device decoder"
+
+    def supports_encoding(self, device: Device) -> str | None:
+        """The reason why it runs on the CPU, for any other device."""
+        return None if device.name == "cpu" else f"{self.name}: cpu, no device encoder"
 
     def describe(self) -> str:
         """By whose object."""
@@ -71,11 +87,47 @@ class Foreign:
             except StreamError as error:
                 raise StreamError(slot, error.reason, error.kind) from error
             except Exception as error:
+                if type(error).__name__ == "UnsafeDecodeError":
+                    raise PickleDisabledError(str(error)) from error
                 raise StreamError.refused(slot, f"a valid {self.name} stream", error) from error
             if into is not None and len(results[-1]) != into.sizes[slot]:
                 reason = f"expected {int(into.sizes[slot])} bytes, found {len(results[-1])}"
                 raise StreamError(slot, reason, ChunkSizeError)
         return _join(results, into)
+
+    def encode(self, batch: Batch, device: Device) -> Batch:
+        """Encode each chunk by itself and join the results; None is a chunk that is missing."""
+        results: list[NDArray[Any] | None] = []
+        dtype = BYTES
+        for slot, (start, stop) in enumerate(batch.spans()):
+            try:
+                result = self._encode(self._elements(batch.arena[start:stop], batch.dtype))
+                if result is None:
+                    results.append(None)
+                    continue
+                flat = self._laid_out(result)
+            except StreamError as error:
+                raise StreamError(slot, error.reason, error.kind) from error
+            except Exception as error:
+                raise StreamError.refused(slot, f"what {self.name} encodes", error) from error
+            dtype = flat.dtype
+            results.append(flat if dtype.hasobject else flat.view(np.uint8))
+        return Batch.joined(results, dtype)
+
+    def _elements(self, decoded: Any, dtype: np.dtype) -> Any:
+        """A chunk as what the codec encodes."""
+        after = self._after
+        if after is not None:
+            elements = decoded if after.on_host_only else decoded.view(after.dtype)
+            return elements.reshape(after.shape).transpose(after.axes)
+        return decoded if decoded.dtype.hasobject else decoded.view(dtype)
+
+    def _laid_out(self, encoded: Any) -> NDArray[Any]:
+        """What the codec made of a chunk, flat, as it lies in memory."""
+        array, before = np.asarray(ensure_ndarray_like(encoded)), self._before
+        if before is not None:
+            return _in_layout(array, before, self._given)
+        return np.ascontiguousarray(array.reshape(-1, order="A"))
 
     def _shaped(self, encoded: Any) -> Any:
         before = self._before
@@ -118,15 +170,54 @@ class Foreign:
             )
 
 
-def _decoder(config: CodecConfig, spec: Any) -> _Decode:
+def _in_layout(array: NDArray[Any], layout: Layout, declared: Any) -> NDArray[Any]:
+    """An array of the declared dtype as the flat memory of this layout.
+
+    Some codecs of numcodecs give one axis, or other numbers of the same bits (bitround).
+    """
+    shape = tuple(layout.shape[axis] for axis in layout.axes)
+    has_shape = array.shape == shape or (layout.is_c_order and array.size == layout.count)
+    has_width = layout.on_host_only or array.dtype.itemsize == declared.itemsize
+    if not (has_shape and has_width):
+        reason = (
+            f"expected to encode to {declared} of shape {shape}, "
+            f"found {array.dtype} of shape {array.shape}"
+        )
+        raise StreamError(0, reason)
+    native = declared.newbyteorder("=")
+    if array.dtype.newbyteorder("=") != native and not layout.on_host_only:
+        array = array.astype(array.dtype.newbyteorder("=")).view(native)
+    memory = array.reshape(shape).transpose(np.argsort(layout.axes))
+    return np.ascontiguousarray(memory, layout.dtype).reshape(-1)
+
+
+def _decoder(config: CodecConfig, spec: Any) -> _Call:
     """The codec object's decoding as a function of arrays."""
-    codec = config.instance
     if config.kind == "buffer":
-        return codec.decode  # type: ignore[no-any-return]
-    wrap: Any = cpu.NDBuffer.from_ndarray_like if config.kind == "array" else _to_buffer
-    if hasattr(codec, "_decode_sync") and getattr(codec, "_sync_capable", True):
-        return lambda chunk: _unwrap(codec._decode_sync(wrap(chunk), spec))
-    return lambda chunk: _unwrap(sync(codec._decode_single(wrap(chunk), spec)))
+        return config.instance.decode  # type: ignore[no-any-return]
+    call = _caller(config.instance, "decode")
+    wrap: Any = _to_array_buffer if config.kind == "array" else _to_buffer
+    return lambda chunk: _unwrap(call(wrap(chunk), spec))
+
+
+def _encoder(config: CodecConfig, spec: Any) -> _Call:
+    """The codec object's encoding as a function of arrays; None means that nothing is stored."""
+    if config.kind == "buffer":
+        return config.instance.encode  # type: ignore[no-any-return]
+    call = _caller(config.instance, "encode")
+    wrap: Any = _to_buffer if config.kind == "bytes" else _to_array_buffer
+    return lambda chunk: _unwrap(call(wrap(chunk), spec))
+
+
+def _caller(codec: Any, verb: str) -> Callable[[Any, Any], Any]:
+    """The codec's method for one chunk, awaited where it has only that form."""
+    if hasattr(codec, f"_{verb}_sync") and getattr(codec, "_sync_capable", True):
+        return getattr(codec, f"_{verb}_sync")  # type: ignore[no-any-return]
+    return lambda chunk, spec: sync(getattr(codec, f"_{verb}_single")(chunk, spec))
+
+
+def _to_array_buffer(chunk: Any) -> Any:
+    return cpu.NDBuffer.from_ndarray_like(chunk)
 
 
 def _to_buffer(chunk: Any) -> Any:
@@ -134,14 +225,12 @@ def _to_buffer(chunk: Any) -> Any:
 
 
 def _unwrap(buffer: Any) -> Any:
-    return buffer.as_numpy_array()
+    return None if buffer is None else buffer.as_numpy_array()
 
 
 def _join(results: list[np.ndarray], into: Batch | None) -> Batch:
-    sizes = np.array([len(r) for r in results], np.int64)
     if into is None:
-        offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        return Batch(np.concatenate(results), offsets, sizes)
+        return Batch.joined(results)
     for result, (start, stop) in zip(results, into.spans(), strict=True):
         into.arena[start:stop] = result
     return into

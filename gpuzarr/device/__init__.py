@@ -1,7 +1,7 @@
 """Devices: a closed set of ops on batches. Codecs compose the ops and never see a library.
 
-A device lists the decompressors and checksums that it has; what is not listed is absent, and a
-codec's `supports` says so before any I/O.
+A device lists the decompressors, compressors and checksums that it has; what is not listed is
+absent, and a codec's `supports` and `supports_encoding` say so before any I/O.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Device(Protocol):
 
     name: str
     decompressors: frozenset[str]
+    compressors: frozenset[str]
     checksums: frozenset[str]
 
     def empty(self, nbytes: int) -> Any:
@@ -33,14 +34,36 @@ class Device(Protocol):
     def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
         """Decode each stream into its slot, which it must fill; or to memory of the device's."""
 
+    def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
+        """Encode each stream, to memory of the device's.
+
+        Parameters
+        ----------
+        codec
+            One of `compressors`.
+        batch
+            Its `dtype` gives the size of elements to ``blosc``, where `options` does not.
+        options
+            All of these, as numcodecs names and understands them: ``level`` and ``checksum`` for
+            ``zstd``; ``level`` for ``gzip`` and ``zlib``; ``acceleration`` for ``lz4``; for
+            ``blosc`` ``cname``, ``clevel``, ``shuffle`` (0 to 2, -1 by the size of elements),
+            ``blocksize``, and ``typesize``, which may be None.
+        """
+
     def checksum(self, algorithm: str, batch: Batch) -> NDArray[np.uint32]:
         """The checksum of each stream, on the host."""
+
+    def attach_checksum(self, algorithm: str, batch: Batch, at_start: bool) -> Batch:
+        """Each stream with its checksum, 4 bytes, little-endian, before or behind it; a copy."""
 
     def gather_u32(self, arena: Any, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
         """Little-endian unsigned integers at these offsets, on the host."""
 
     def unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
         """Put byte planes together to elements of `typesize` bytes; sizes are multiples of it."""
+
+    def shuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
+        """Take elements of `typesize` bytes apart to byte planes: what `unshuffle` undoes."""
 
     def place(
         self, target: Any, batch: Batch, layout: Layout, placement: Placement, field: Any
@@ -49,6 +72,35 @@ class Device(Protocol):
 
     def fill(self, target: Any, value: Any, placement: Placement) -> None:
         """Set the parts of missing chunks to the fill value."""
+
+    def gather(
+        self, value: Any, batch: Batch, layout: Layout, placement: Placement, field: Any = None
+    ) -> None:
+        """Copy parts of an array into chunks, or into one struct field: what `place` undoes.
+
+        Where parts overlap in a chunk, the last one stays, as in an assignment of NumPy's.
+
+        Parameters
+        ----------
+        value
+            Array, or for `Points` one-dimensional or an iterator over one, that `placement`
+            calls the result. It may be read-only, and its strides may be zero.
+        batch
+            Slots of ``layout.size``; what no part covers stays as it is.
+        """
+
+    def copy(self, batch: Batch, into: Batch) -> None:
+        """Copy each stream into its slot, which has its size."""
+
+    def fill_chunks(self, batch: Batch, layout: Layout, value: Any) -> None:
+        """Set whole chunks to the fill value."""
+
+    def equals_fill(self, batch: Batch, layout: Layout, value: Any) -> NDArray[np.bool_]:
+        """Which chunks hold nothing but the fill value, on the host.
+
+        As zarr-python decides it (``NDBuffer.all_equal``): -0.0 is not 0.0, NaN is NaN, except
+        inside of records; and no chunk equals None.
+        """
 
 
 def get(name: str) -> Device:

@@ -1,4 +1,4 @@
-"""The CPU: well-kept libraries, stream by stream, none of them holding the GIL while it decodes."""
+"""The CPU: well-kept libraries, stream by stream, none of which holds the GIL while it works."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuzarr.batch import Batch
-from gpuzarr.device import cpu_decoders, cpu_place, host_memory
+from gpuzarr.batch import Batch, packed
+from gpuzarr.device import cpu_decoders, cpu_encoders, cpu_fill, cpu_place, host_memory
 from gpuzarr.errors import ChunkSizeError, StreamError
-from gpuzarr.place import Boxes, Grid, Layout, Placement
+from gpuzarr.place import Layout, Placement
 
 _CHECKSUMS = {
     "crc32c": google_crc32c.value,
@@ -26,6 +26,7 @@ class CPU:
 
     name = "cpu"
     decompressors = frozenset(cpu_decoders.INTO)
+    compressors = frozenset(cpu_encoders.ENCODERS)
     checksums = frozenset(_CHECKSUMS)
 
     def empty(self, nbytes: int) -> NDArray[np.uint8]:
@@ -62,14 +63,36 @@ class CPU:
                 results.append(np.frombuffer(decode(source[start:stop]), np.uint8))
             except Exception as error:
                 raise StreamError.refused(slot, f"a valid {codec} stream", error) from error
-        sizes = np.array([len(r) for r in results], np.int64)
-        offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        return Batch(np.concatenate(results), offsets, sizes)
+        return Batch.joined(results)
+
+    def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
+        """Encode stream by stream, exactly as numcodecs does."""
+        source, results = memoryview(batch.arena), []
+        try:
+            encode = cpu_encoders.ENCODERS[codec](options, batch.dtype)
+            for start, stop in batch.spans():
+                results.append(np.frombuffer(encode(source[start:stop]), np.uint8))
+        except Exception as error:
+            wanted = f"bytes that {codec} encodes"
+            raise StreamError.refused(len(results), wanted, error) from error
+        return Batch.joined(results)
 
     def checksum(self, algorithm: str, batch: Batch) -> NDArray[np.uint32]:
         """The checksum of each stream."""
         compute, source = _CHECKSUMS[algorithm], batch.arena
         return np.array([compute(source[a:b]) for a, b in batch.spans()], np.uint32)
+
+    def attach_checksum(self, algorithm: str, batch: Batch, at_start: bool) -> Batch:
+        """Each stream with its checksum, 4 bytes, little-endian, before or behind it."""
+        sums = self.checksum(algorithm, batch).astype("<u4").view(np.uint8).reshape(-1, 4)
+        sizes = batch.sizes + 4
+        result = Batch(np.empty(int(sizes.sum()), np.uint8), packed(sizes), sizes)
+        content = result.offsets + (4 if at_start else 0)
+        for (start, stop), begin in zip(batch.spans(), content.tolist(), strict=True):
+            result.arena[begin : begin + stop - start] = batch.arena[start:stop]
+        where = result.offsets + (0 if at_start else batch.sizes)
+        result.arena[where[:, None] + np.arange(4)] = sums
+        return result
 
     def gather_u32(self, arena: Any, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
         """Little-endian unsigned integers at these offsets."""
@@ -83,18 +106,37 @@ class CPU:
         for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
             cpu_decoders.unshuffle(batch.arena[start:stop], into.arena[begin:end], typesize)
 
+    def shuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
+        """Take elements apart to byte planes."""
+        for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
+            planes = into.arena[begin:end].reshape(typesize, -1)
+            planes[...] = batch.arena[start:stop].reshape(-1, typesize).T
+
     def place(
         self, target: Any, batch: Batch, layout: Layout, placement: Placement, field: Any
     ) -> None:
         """Copy parts of decoded chunks into the result."""
-        chunks = cpu_place.Chunks(batch, layout, field)
-        if isinstance(placement, Boxes):
-            cpu_place.place_boxes(target, chunks, placement)
-        elif isinstance(placement, Grid):
-            cpu_place.place_grid(target, chunks, placement)
-        else:
-            cpu_place.place_points(target, chunks, placement)
+        cpu_place.place(target, cpu_place.Chunks(batch, layout, field), placement)
 
     def fill(self, target: Any, value: Any, placement: Placement) -> None:
         """Set the parts of missing chunks to the fill value."""
-        cpu_place.fill(target, value, placement)
+        cpu_fill.fill(target, value, placement)
+
+    def gather(
+        self, value: Any, batch: Batch, layout: Layout, placement: Placement, field: Any = None
+    ) -> None:
+        """Copy parts of an array into chunks."""
+        cpu_place.gather(value, cpu_place.Chunks(batch, layout, field), placement)
+
+    def copy(self, batch: Batch, into: Batch) -> None:
+        """Copy each stream into its slot."""
+        for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
+            into.arena[begin:end] = batch.arena[start:stop]
+
+    def fill_chunks(self, batch: Batch, layout: Layout, value: Any) -> None:
+        """Set whole chunks to the fill value."""
+        cpu_fill.fill_chunks(cpu_place.Chunks(batch, layout), value)
+
+    def equals_fill(self, batch: Batch, layout: Layout, value: Any) -> NDArray[np.bool_]:
+        """Which chunks hold nothing but the fill value."""
+        return cpu_fill.equals_fill(batch, layout, value)

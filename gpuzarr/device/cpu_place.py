@@ -1,7 +1,8 @@
-"""Placement on the host: parts of decoded chunks into a NumPy array, and fill values."""
+"""Placement on the host: parts of chunks into a NumPy array, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -9,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from gpuzarr.batch import Batch
-from gpuzarr.place import Boxes, Grid, Layout, Placement, Points
+from gpuzarr.place import Boxes, Grid, Layout, Placement
 
 
 class Chunks:
-    """Decoded chunks as arrays with the axes of the Zarr array, or one struct field of them."""
+    """Chunks as arrays with the axes of the Zarr array, or one struct field of them."""
 
-    def __init__(self, batch: Batch, layout: Layout, field: Any) -> None:
+    def __init__(self, batch: Batch, layout: Layout, field: Any = None) -> None:
         self._batch, self._layout, self._field = batch, layout, field
         self._offsets = batch.offsets.tolist()
+
+    def __len__(self) -> int:
+        return len(self._batch)
 
     def __getitem__(self, slot: int) -> np.ndarray:
         start = self._offsets[slot]
@@ -43,14 +47,52 @@ class Chunks:
         return array if self._field is None else array[self._field]
 
 
-def place_boxes(target: np.ndarray, chunks: Chunks, boxes: Boxes) -> None:
-    """Affine parts; rows of whole chunks that are neighbours go in one copy."""
+def place(target: np.ndarray, chunks: Chunks, placement: Placement) -> None:
+    """Parts of chunks into an array."""
+    if isinstance(placement, Boxes):
+        for part, chunk in _boxes(target, chunks, placement):
+            np.copyto(part, chunk, casting="unsafe")
+        return
+    for slot, source, part in parts(placement):
+        target[part] = chunks[slot][source]
+
+
+def gather(value: Any, chunks: Chunks, placement: Placement) -> None:
+    """Parts of an array into chunks."""
+    if isinstance(placement, Boxes):
+        for part, chunk in _boxes(value, chunks, placement):
+            np.copyto(chunk, part, casting="unsafe")
+        return
+    for slot, source, part in parts(placement):
+        chunks[slot][source] = value[part]
+
+
+def parts(placement: Placement) -> Iterator[tuple[int, Any, Any]]:
+    """Of each row the slot, the index in its chunk, and the index in the result."""
+    for row, slot in enumerate(placement.slots.tolist()):
+        if isinstance(placement, Boxes):
+            yield (slot, *_slices(placement, row))
+        elif isinstance(placement, Grid):
+            source, part = _lists(placement, row)
+            yield slot, np.ix_(*source), np.ix_(*part)
+        else:
+            where = slice(placement.starts[row], placement.stops[row])
+            yield slot, tuple(placement.local[where].T), placement.target[where]
+
+
+def _boxes(
+    array: np.ndarray, chunks: Chunks, boxes: Boxes
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Views of the array and of the chunks that belong together.
+
+    Rows of whole chunks that are neighbours go in one.
+    """
     for first, last in _runs(boxes, chunks):
         if last - first > 1:
-            _place_run(target, chunks.stacked, boxes, first, last)  # type: ignore[arg-type]
+            yield _run(array, chunks.stacked, boxes, first, last)  # type: ignore[arg-type]
         else:
             source, part = _slices(boxes, first)
-            target[part] = chunks[int(boxes.slots[first])][source]
+            yield array[part], chunks[int(boxes.slots[first])][source]
 
 
 def _runs(boxes: Boxes, chunks: Chunks) -> list[tuple[int, int]]:
@@ -72,45 +114,31 @@ def _runs(boxes: Boxes, chunks: Chunks) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def _place_run(
-    target: np.ndarray, stacked: np.ndarray, boxes: Boxes, first: int, last: int
-) -> None:
+def _run(
+    array: np.ndarray, stacked: np.ndarray, boxes: Boxes, first: int, last: int
+) -> tuple[np.ndarray, np.ndarray]:
     slot, length = int(boxes.slots[first]), last - first
     source = np.moveaxis(stacked[slot : slot + length], 0, -2)
     start = boxes.target[first].tolist()
     extent = boxes.count[first].tolist()
     part = tuple(slice(s, s + n) for s, n in zip(start[:-1], extent[:-1], strict=True))
-    region = target[(*part, slice(start[-1], start[-1] + length * extent[-1]))]
+    region = array[(*part, slice(start[-1], start[-1] + length * extent[-1]))]
     # Splitting an axis of a view gives a view, whatever its strides.
-    split = region.reshape(*extent[:-1], length, extent[-1])
-    np.copyto(split, source, casting="unsafe")
+    return region.reshape(*extent[:-1], length, extent[-1]), source
 
 
-def _slices(boxes: Boxes, row: int) -> tuple[tuple[slice, ...], tuple[Any, ...]]:
+def _slices(boxes: Boxes, row: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     steps = boxes.step.tolist()
     start, count = boxes.source[row].tolist(), boxes.count[row].tolist()
     source = tuple(
         slice(s, s + (n - 1) * step + 1, step)
         for s, n, step in zip(start, count, steps, strict=True)
     )
-    return source, _target(boxes, row, count)
-
-
-def _target(boxes: Boxes, row: int, count: list[int]) -> tuple[Any, ...]:
-    start = boxes.target[row].tolist()
-    extra = len(start) - len(count)
-    return (
-        *start[:extra],
-        *(slice(t, t + n) for t, n in zip(start[extra:], count, strict=True)),
-        ...,
-    )
-
-
-def place_grid(target: np.ndarray, chunks: Chunks, grid: Grid) -> None:
-    """Outer products of index lists."""
-    for row, slot in enumerate(grid.slots.tolist()):
-        source, part = _lists(grid, row)
-        target[np.ix_(*part)] = chunks[slot][np.ix_(*source)]
+    target = boxes.target[row].tolist()
+    extra = len(target) - len(count)
+    part = (slice(t, t + n) for t, n in zip(target[extra:], count, strict=True))
+    # With the ellipsis an index without axes gives a view, too.
+    return (*source, ...), (*target[:extra], *part, ...)
 
 
 def _lists(grid: Grid, row: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -120,22 +148,3 @@ def _lists(grid: Grid, row: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         source.append(axis.local[start:stop])
         part.append(axis.target[start:stop])
     return source, part
-
-
-def place_points(target: np.ndarray, chunks: Chunks, points: Points) -> None:
-    """Single elements, by coordinate."""
-    bounds = zip(points.slots.tolist(), points.starts.tolist(), points.stops.tolist(), strict=True)
-    for slot, start, stop in bounds:
-        source = tuple(points.local[start:stop].T)
-        target[points.target[start:stop]] = chunks[slot][source]
-
-
-def fill(target: np.ndarray, value: Any, placement: Placement) -> None:
-    """Set every part to one value."""
-    for row in range(len(placement.slots)):
-        if isinstance(placement, Boxes):
-            target[_target(placement, row, placement.count[row].tolist())] = value
-        elif isinstance(placement, Grid):
-            target[np.ix_(*_lists(placement, row)[1])] = value
-        else:
-            target[placement.target[placement.starts[row] : placement.stops[row]]] = value

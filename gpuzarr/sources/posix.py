@@ -26,7 +26,7 @@ class Posix:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def start(self, extents: Extents) -> PosixFetch:
+    def start(self, extents: Extents, *, index: bool = False) -> PosixFetch:
         """Reading happens in `result`, in the thread that decodes."""
         return PosixFetch(self.root, extents)
 

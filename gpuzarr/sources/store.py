@@ -1,144 +1,184 @@
-"""Any zarr Store: requests run on zarr's own event loop, many in flight."""
+"""Any zarr Store: requests run on an event loop, as a rule zarr's own, many in flight."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import cpu
+from zarr.core.buffer import Buffer, BufferPrototype, cpu
+from zarr.core.config import config as zarr_config
 from zarr.core.sync import _get_loop
 from zarr.storage import LocalStore, MemoryStore
 
 from gpuzarr.batch import MISSING, Batch, Scratch, aligned
 from gpuzarr.config import config
 from gpuzarr.errors import StoreError, named
-from gpuzarr.shards import Extents, coalesce
+from gpuzarr.shards import Extents
 from gpuzarr.sources import Source
+from gpuzarr.sources.loops import Loop, Sender, concurrency
 from gpuzarr.sources.posix import Posix
+from gpuzarr.sources.requests import Many, One, requests_of
 
 _EMPTY = cpu.Buffer.from_bytes(b"")
 _UNKNOWN = 2**63
 
+Found = list[Buffer | None]
+"""What one request brought: a buffer for each range, None where the object is not there."""
 
-def source_of(store: Store) -> Source:
+
+def source_of(
+    store: Store,
+    loop: Loop | None = None,
+    coalesce: tuple[int, int] | None = None,
+    prototype: BufferPrototype | None = None,
+) -> Source:
     """How to read this store: local files directly, anything else through its own methods.
 
     The exact class decides, since a subclass may have changed what `get` does.
+
+    Parameters
+    ----------
+    store
+        Any store of zarr's.
+    loop
+        The running event loop that the store is bound to; None for zarr's own.
+    coalesce
+        Ranges of one shard are joined that lie at most so many bytes apart, as long as they do
+        not exceed so many bytes together; None for the options of gpuzarr and of zarr.
+    prototype
+        What bytes are asked for in; None for host memory.
     """
     if type(store) is LocalStore:
         return Posix(str(store.root))
-    return StoreSource(store)
+    return StoreSource(store, loop, coalesce, prototype)
 
 
 class StoreSource:
-    """A store that only its own methods can read."""
+    """A store that only its own methods can read; `source_of` tells its parameters."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        loop: Loop | None = None,
+        coalesce: tuple[int, int] | None = None,
+        prototype: BufferPrototype | None = None,
+    ) -> None:
         self._store = store
         self.name = type(store).__name__
-        self._is_memory = type(store) is MemoryStore
-        self._limit: tuple[Any, int, asyncio.Semaphore] | None = None
+        self._memory = store if type(store) is MemoryStore else None
+        self._sender = Sender(store, loop, _get_loop)
+        self._coalesce = coalesce
+        self._prototype = prototype or cpu.buffer_prototype
 
     @property
     def requests_ahead(self) -> int:
         """As many as may be in flight; none where a request is a look-up in memory."""
-        return 0 if self._is_memory else _concurrency()
+        return 0 if self._memory is not None else concurrency()
 
-    def start(self, extents: Extents) -> StoreFetch:
+    def start(self, extents: Extents, *, index: bool = False) -> StoreFetch:
         """Send all requests, with no more than `config.concurrency` of this array in flight."""
-        requests = _requests(extents)
-        if self._is_memory:
-            results = [self._store.get_sync(r.key, **r.arguments()) for r in requests]  # type: ignore[attr-defined]
-            return StoreFetch(extents, requests, results)
-        loop = _get_loop()
-        if asyncio._get_running_loop() is loop:
-            raise StoreError(
-                f"A read of {self._store} on zarr's own event loop would wait for itself for ever; "
-                f"await read_async there."
-            )
-        pending = asyncio.run_coroutine_threadsafe(self._gather(requests), loop)
-        return StoreFetch(extents, requests, pending)
+        prototype = self._prototype
+        if self._memory is not None:
+            requests = requests_of(extents, index, _UNKNOWN)
+            found = [_look_up(self._memory, r, prototype) for r in requests]
+            return StoreFetch(extents, requests, found)
+        loop = self._sender.loop("read")
+        gap, most = self._coalesce or (
+            int(config.get("coalesce_gap_bytes")),
+            int(zarr_config.get("array.sharding_coalesce_max_bytes")),
+        )
+        requests = requests_of(extents, index, most)
+        sent = self._send(requests, prototype, gap, most)
+        return StoreFetch(extents, requests, asyncio.run_coroutine_threadsafe(sent, loop))
 
-    async def _gather(self, requests: list[_Request]) -> list[Any]:
-        permits = self._permits()
+    async def _send(
+        self, requests: list[One | Many], prototype: BufferPrototype, gap: int, most: int
+    ) -> list[Found]:
+        permits, store = self._sender.permits(), self._store
 
-        async def get(request: _Request) -> Any:
-            async with permits:
-                return await _get(self._store, request)
+        async def found(request: One | Many) -> Found:
+            if isinstance(request, One):
+                async with permits.taken():
+                    return [await _get(store, request, prototype)]
+            trips = request.trips(gap, most)
+            taken = min(trips, permits.count)
+            options: dict[str, Any] = {
+                "prototype": prototype, "max_gap_bytes": gap, "max_coalesced_bytes": most,
+            }  # fmt: skip
+            if trips > 1:
+                options["max_concurrency"] = taken
+            async with permits.taken(taken):
+                spans = [(start, stop) for start, stop, _ in request.ranges]
+                return await _get_ranges(store, request.key, spans, options)
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(get(r)) for r in requests]
+            tasks = [group.create_task(found(r)) for r in requests]
         return [task.result() for task in tasks]
 
-    def _permits(self) -> asyncio.Semaphore:
-        """Shared by all reads on this event loop, which another one follows after a fork."""
-        loop, count = asyncio.get_running_loop(), _concurrency()
-        if self._limit is None or self._limit[:2] != (loop, count):
-            self._limit = loop, count, asyncio.Semaphore(count)
-        return self._limit[2]
+
+def _look_up(store: MemoryStore, request: One | Many, prototype: BufferPrototype) -> Found:
+    if isinstance(request, One):
+        return [store.get_sync(request.key, **_arguments(request, prototype))]
+    whole = store.get_sync(request.key, prototype=prototype)
+    return [None if whole is None else whole[a:b] for a, b, _ in request.ranges]
 
 
-def _concurrency() -> int:
-    limit = config.get("concurrency")
-    if not isinstance(limit, int) or limit < 1:
-        raise ValueError(f"The option 'concurrency' must be a positive integer, not {limit!r}.")
-    return limit
+def _arguments(request: One, prototype: BufferPrototype) -> dict[str, Any]:
+    byte_range: Any = None
+    if request.start is not None:
+        is_suffix = request.start < 0
+        byte_range = (
+            SuffixByteRequest(-request.start)
+            if is_suffix
+            else RangeByteRequest(request.start, request.stop)
+        )
+    return {"prototype": prototype, "byte_range": byte_range}
 
 
-@dataclass
-class _Request:
-    """One range of one object, and the rows of the extents that lie in it."""
-
-    key: str
-    rows: np.ndarray
-    start: int | None = None
-    stop: int = 0
-
-    def arguments(self) -> dict[str, Any]:
-        if self.start is None:
-            byte_range: Any = None
-        elif self.start < 0:
-            byte_range = SuffixByteRequest(-self.start)
-        else:
-            byte_range = RangeByteRequest(self.start, self.stop)
-        return {"prototype": cpu.buffer_prototype, "byte_range": byte_range}
-
-
-def _requests(extents: Extents) -> list[_Request]:
-    if not extents.are_ranges:
-        return [_Request(key, np.array([row])) for row, key in enumerate(extents.keys)]
-    gap, requests = int(config.get("coalesce_gap_bytes")), []
-    for number, key in enumerate(extents.keys):
-        rows = np.flatnonzero((extents.resource == number) & (extents.nbytes != MISSING))
-        if not len(rows):
-            continue
-        if (extents.offset[rows] < 0).any():
-            requests.append(_Request(key, rows, int(extents.offset[rows].min())))
-            continue
-        for start, stop, picked in coalesce(extents.offset[rows], extents.nbytes[rows], gap):
-            requests.append(_Request(key, rows[picked], start, stop))
-    return requests
-
-
-async def _get(store: Store, request: _Request) -> Any:
+async def _get(store: Store, request: One, prototype: BufferPrototype) -> Buffer | None:
     try:
-        return await store.get(request.key, **request.arguments())
+        return await store.get(request.key, **_arguments(request, prototype))
     except Exception as error:
         # A damaged index may point beyond the end, where not every store just stops.
         if request.stop and (end := await _size(store, request.key)) < request.stop:
             start = min(request.start or 0, end)
-            return (
-                await _get(store, replace(request, start=start, stop=end))
-                if start < end
-                else _EMPTY
-            )
-        raise StoreError(
-            f"The store {store} failed to deliver the key {request.key!r}: {named(error)}."
-        ) from error
+            clipped = One(request.key, request.row, start, end)
+            return await _get(store, clipped, prototype) if start < end else _EMPTY
+        raise _failed(store, request.key, error) from error
+
+
+async def _get_ranges(
+    store: Store, key: str, spans: list[tuple[int, int]], options: dict[str, Any]
+) -> Found:
+    found: Found = [None] * len(spans)
+    ranges = [RangeByteRequest(start, stop) for start, stop in spans]
+    try:
+        async for group in store.get_ranges(key, ranges, **options):
+            for number, buffer in group:
+                found[number] = buffer
+    except Exception as error:
+        causes = [e for e in _leaves(error) if not isinstance(e, FileNotFoundError)]
+        if not causes:  # it went away after its index was read
+            return [None] * len(spans)
+        if (end := await _size(store, key)) >= max(stop for _, stop in spans):
+            raise _failed(store, key, causes[0]) from causes[0]
+        inside = [number for number, (start, _) in enumerate(spans) if start < end]
+        clipped = [(spans[n][0], min(spans[n][1], end)) for n in inside]
+        found = [_EMPTY] * len(spans)
+        again = await _get_ranges(store, key, clipped, options) if inside else []
+        for number, buffer in zip(inside, again, strict=True):
+            found[number] = buffer
+    return found
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
 
 
 async def _size(store: Store, key: str) -> int:
@@ -148,13 +188,17 @@ async def _size(store: Store, key: str) -> int:
         return _UNKNOWN
 
 
+def _failed(store: Store, key: str, error: Exception) -> StoreError:
+    return StoreError(f"The store {store} failed to deliver the key {key!r}: {named(error)}.")
+
+
 @dataclass
 class StoreFetch:
     """Requests to a store, under way or done."""
 
     extents: Extents
-    requests: list[_Request]
-    pending: Future[list[Any]] | list[Any]
+    requests: list[One | Many]
+    pending: Future[list[Found]] | list[Found]
 
     def cancel(self) -> None:
         """Cancel what is still running."""
@@ -165,28 +209,33 @@ class StoreFetch:
         """Wait, and copy the bytes to one arena."""
         if isinstance(self.pending, Future):
             try:
-                buffers = self.pending.result()
+                found = self.pending.result()
             except BaseExceptionGroup as group:
                 error = group.exceptions[0]
                 raise error from error.__cause__
         else:
-            buffers = self.pending
-        count = len(self.extents)
-        offsets, sizes = np.zeros(count, np.int64), np.full(count, MISSING, np.int64)
-        arena = scratch.take("encoded", sum(aligned(len(b)) for b in buffers if b is not None))
+            found = self.pending
+        extents = self.extents
+        offsets = np.zeros(len(extents), np.int64)
+        sizes = np.where(extents.nbytes == 0, 0, MISSING)
+        arena = scratch.take(
+            "encoded", sum(aligned(len(b)) for buffers in found for b in buffers if b is not None)
+        )
         used = 0
-        for request, buffer in zip(self.requests, buffers, strict=True):
-            if buffer is None:
-                continue
-            data = buffer.as_numpy_array()
-            arena[used : used + len(data)] = data
-            rows, start = request.rows, request.start
-            if start is None or start < 0:
-                within = np.zeros(len(rows), np.int64)
-                length = np.full(len(rows), len(data))
-            else:
-                within = np.minimum(self.extents.offset[rows] - start, len(data))
-                length = np.minimum(self.extents.nbytes[rows], len(data) - within)
-            offsets[rows], sizes[rows] = used + within, length
-            used += aligned(len(data))
+        for request, buffers in zip(self.requests, found, strict=True):
+            spans = [None] if isinstance(request, One) else request.ranges
+            for span, buffer in zip(spans, buffers, strict=True):
+                if buffer is None:
+                    continue
+                data = buffer.as_numpy_array()
+                size = len(data)
+                arena[used : used + size] = data
+                if isinstance(request, One):
+                    offsets[request.row], sizes[request.row] = used, size
+                elif span is not None:
+                    start, _, rows = span
+                    within = np.minimum(extents.offset[rows] - start, size)
+                    offsets[rows] = used + within
+                    sizes[rows] = np.minimum(extents.nbytes[rows], size - within)
+                used += aligned(size)
         return Batch(arena, offsets, sizes)

@@ -1,13 +1,15 @@
-"""The CPU's decoders against numcodecs: the same bytes, or an error where numcodecs has one."""
+"""The CPU's decoders and encoders against numcodecs: the same bytes, errors where it has one."""
 
 from __future__ import annotations
 
 import gzip
 import itertools
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import cramjam
 import numcodecs
@@ -19,6 +21,7 @@ from numcodecs import blosc
 
 from gpuzarr import device
 from gpuzarr.batch import Batch
+from gpuzarr.device import cpu_encoders
 from gpuzarr.errors import ChunkSizeError, StreamError
 
 CPU = device.get("cpu")
@@ -404,3 +407,108 @@ def test_a_checksum_is_numcodecs(name: str) -> None:
     streams = [b"", b"\0", b"123456789", DATA, DATA * 40]
     expected = [int.from_bytes(bytes(codec.encode(s))[-4:], "little") for s in streams]
     assert CPU.checksum(name, batch_of(streams)).tolist() == expected
+
+
+# Encoding ---------------------------------------------------------------------------------------
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "zstd": {"level": 5, "checksum": True},
+    "gzip": {"level": 6},
+    "zlib": {"level": 6},
+    "lz4": {"acceleration": 3},
+    "blosc": {"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0, "typesize": None},
+}
+
+
+def encoded(batch: Batch) -> list[bytes]:
+    return [bytes(batch.arena[start:stop]) for start, stop in batch.spans()]
+
+
+@pytest.mark.parametrize("codec", OPTIONS)
+def test_streams_between_others_are_encoded_as_numcodecs_encodes_them(codec: str) -> None:
+    assert set(OPTIONS) == CPU.compressors
+    given = {name: value for name, value in OPTIONS[codec].items() if value is not None}
+    theirs = numcodecs.get_codec({"id": codec, **given})
+    streams = [DATA, b"\1\2", DATA[::-1] * 30, bytes(70_000)]
+    batch = batch_of(streams)
+    before = batch.arena.copy()
+    found = encoded(CPU.compress(codec, batch, OPTIONS[codec]))
+    assert (batch.arena == before).all()
+    if codec == "gzip":
+        assert [gzip.decompress(stream) for stream in found] == streams
+    else:
+        assert found == [bytes(theirs.encode(stream)) for stream in streams]
+
+
+@pytest.mark.parametrize("shuffle", [-1, 0, 1, 2])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", "<f4", "<c16", "S3", "V300"])
+def test_blosc_is_told_the_size_of_elements(dtype: str, shuffle: int) -> None:
+    data = smooth(20_400, "u1").tobytes()
+    array = np.frombuffer(data, dtype)
+    for typesize in (None, 1, 5):
+        options = {**OPTIONS["blosc"], "shuffle": shuffle, "typesize": typesize}
+        batch = batch_of([data])
+        batch.dtype = array.dtype
+        theirs = numcodecs.Blosc(shuffle=shuffle, typesize=typesize)
+        assert encoded(CPU.compress("blosc", batch, options)) == [bytes(theirs.encode(array))]
+
+
+def test_compression_runs_beside_other_threads() -> None:
+    """None of the libraries holds the GIL: a thread that only counts goes on meanwhile."""
+    data = np.random.default_rng(0).integers(0, 9, 32 << 20, np.uint8)
+    for codec, options in OPTIONS.items():
+        batch = Batch.uniform(data, 1, len(data) >> (5 if codec in ("gzip", "zlib") else 0))
+        counted, done = [0], threading.Event()
+
+        def count(counted: list[int] = counted, done: threading.Event = done) -> None:
+            while not done.wait(0.0005):
+                counted[0] += 1
+
+        thread = threading.Thread(target=count)
+        thread.start()
+        CPU.compress(codec, batch, options)
+        while_compressing = counted[0]
+        done.set()
+        thread.join()
+        assert while_compressing > 3, codec
+
+
+def test_a_stream_too_large_for_a_format_is_refused() -> None:
+    """By a limit of its own, so that no test needs gigabytes."""
+    streams = batch_of([DATA, DATA * 2])
+    for codec, most in (("blosc", "_BLOSC_MOST"), ("lz4", "_LZ4_MOST")):
+        with patch.object(cpu_encoders, most, len(DATA)), pytest.raises(StreamError) as caught:
+            CPU.compress(codec, streams, OPTIONS[codec])
+        assert caught.value.slot == 1
+        assert caught.value.reason == (
+            f"expected bytes that {codec} encodes, found: {2 * len(DATA)} bytes, "
+            f"more than the {len(DATA)} that its format holds"
+        )
+    assert cpu_encoders._BLOSC_MOST == 2**31 - 1 - blosc.MAX_OVERHEAD
+    assert numcodecs.LZ4.max_buffer_size == cpu_encoders._LZ4_MOST
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 16])
+def test_shuffle_is_numcodecs(size: int) -> None:
+    streams = [DATA[: size * n] for n in (0, 1, 5, 50)]
+    into = batch_of(streams)
+    CPU.shuffle(batch_of(streams), into, size)
+    theirs = numcodecs.Shuffle(size)
+    assert encoded(into) == [theirs.encode(s).tobytes() if s else b"" for s in streams]
+    assert bytes(into.arena[:GUARD]) == b"\xa5" * GUARD
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+@pytest.mark.parametrize("name", ["crc32", "adler32", "crc32c"])
+def test_a_checksum_is_attached_as_numcodecs_does(name: str, at_start: bool) -> None:
+    codec = numcodecs.get_codec({"id": name, "location": "start" if at_start else "end"})
+    streams = [b"", b"\0", b"123456789", DATA, DATA * 40]
+    found = encoded(CPU.attach_checksum(name, batch_of(streams), at_start))
+    assert found == [bytes(codec.encode(s)) for s in streams]
+
+
+def test_streams_are_copied_into_their_slots() -> None:
+    streams = [b"abc", b"", DATA]
+    into = batch_of([bytes(len(s)) for s in streams])
+    CPU.copy(batch_of(streams), into)
+    assert encoded(into) == streams

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
 import zarr
 from harness import assert_same
-from stores import OwnLocalStore, Watched, watched
+from stores import OwnLocalStore, Watched, running_loop, watched
 from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
-from zarr.core.buffer import cpu
+from zarr.core.buffer import BufferPrototype, cpu
 from zarr.core.sync import _get_loop, sync
 from zarr.storage import (
     FsspecStore,
@@ -27,9 +28,14 @@ from zarr.storage import (
     WrapperStore,
     ZipStore,
 )
+from zarr.testing.buffer import StoreExpectingTestBuffer, TestBuffer
 
 import gpuzarr
+from gpuzarr.batch import MISSING, Scratch
 from gpuzarr.errors import NodeNotFoundError, ShardIndexError, StoreError
+from gpuzarr.shards import Extents
+from gpuzarr.sources.requests import Many, One, requests_of
+from gpuzarr.sources.store import source_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning"),
@@ -542,3 +548,256 @@ def test_a_store_that_fails_for_one_key_is_an_error_that_names_it(store_place: P
         array[...]
     assert_same(array[:7], EXPECTED[:7])
     inner.close()
+
+
+# Ranges ---------------------------------------------------------------------------------------
+
+BYTES = bytes(range(256)) * 16
+
+
+def _extents(*rows: tuple[str, int, int]) -> Extents:
+    """Of key, offset and number of bytes."""
+    keys = sorted({key for key, _, _ in rows})
+    numbers = [np.array(column, np.int64) for column in zip(*(r[1:] for r in rows), strict=True)]
+    return Extents(keys, np.array([keys.index(key) for key, _, _ in rows]), *numbers)
+
+
+def _streams(store: Store, extents: Extents, index: bool = False, **how: Any) -> list[bytes | None]:
+    batch = source_of(store, **how).start(extents, index=index).result(Scratch())
+    return [
+        None if size == MISSING else batch.arena[at : at + size].tobytes()
+        for at, size in zip(batch.offsets.tolist(), batch.sizes.tolist(), strict=True)
+    ]
+
+
+def _holding(**contents: bytes) -> MemoryStore:
+    return MemoryStore(_memory(contents))
+
+
+ROWS = [("a", 700, 30), ("b", 0, 4096), ("a", 10, 5), ("a", 15, 85), ("b", 9, MISSING),
+        ("a", 12, 3), ("gone", 3, 4), ("a", 4000, 96), ("b", 4095, 1), ("a", 20, 0),
+        ("a", 4090, 20), ("a", 4110, 5), ("a", 5000, 7), ("b", 4096, 1)]  # fmt: skip
+WANTED = [None if n == MISSING or key == "gone" else BYTES[at : at + n] for key, at, n in ROWS]
+
+
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("coalesce", [None, (0, 1), (0, 50), (100, 300), (1 << 20, 1 << 20)])
+def test_ranges_bring_their_bytes_in_any_order_and_stop_at_the_end(
+    store_place: Place, coalesce: Any, index: bool
+) -> None:
+    store = store_place({"a": BYTES, "b": BYTES})
+    store = store if isinstance(store, Store) else LocalStore(store)
+    assert _streams(store, _extents(*ROWS), index, coalesce=coalesce) == WANTED
+
+
+def test_whole_objects_come_as_they_are(store_place: Place) -> None:
+    store = store_place({"a": BYTES, "b": b"", "c": b"3"})
+    assert _streams(store, Extents.whole(["c", "no", "a", "b"])) == [b"3", None, BYTES, b""]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_requests_cover_what_is_wanted_once_an_object(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    count, most = int(random.integers(1, 60)), int(random.integers(1, 200))
+    extents = Extents(
+        [f"k{n}" for n in range(7)],
+        random.integers(0, 7, count),
+        random.integers(0, 400, count),
+        random.integers(-1, 60, count),
+    )
+    for index in (False, True):
+        requests = requests_of(extents, index, most)
+        assert len({r.key for r in requests}) == len(requests)
+        seen = []
+        for request in requests:
+            assert isinstance(request, One | Many)
+            if isinstance(request, One):
+                assert index
+                assert np.sum((extents.resource == int(request.key[1])) & (extents.nbytes > 0)) == 1
+                row = request.row
+                spans = [(request.start or 0, request.stop, np.array([row]))]
+            else:
+                spans = request.ranges
+                assert [a for a, _, _ in spans] == sorted(a for a, _, _ in spans)
+            for start, stop, rows in spans:
+                ends = extents.offset[rows] + extents.nbytes[rows]
+                assert start == extents.offset[rows].min()
+                assert (ends <= stop).all()
+                assert stop - start <= most or len(rows) == 1
+                assert {extents.keys[n] for n in extents.resource[rows]} == {request.key}
+                seen += rows.tolist()
+        assert sorted(seen) == np.flatnonzero(extents.nbytes > 0).tolist()
+
+
+@pytest.mark.parametrize("kind", ["local", "memory", "zip", "own-local"])
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_a_shard_takes_one_get_for_its_index_and_one_get_ranges(
+    tmp_path: Path, kind: str, location: str
+) -> None:
+    """As zarr-python's own tests count it, even where one inner chunk is read."""
+    contents = made("sharded" if location == "end" else "sharded-at-start")
+    store = KINDS[kind](tmp_path, contents)
+    mock = AsyncMock(wraps=store, spec=store.__class__)
+    array = gpuzarr.open_array(zarr.open_array(StorePath(mock, "deep/field"), mode="r"))
+    for selection, shards in (((0, 0), 1), ((slice(None, 10), slice(None, 24)), 2)):
+        mock.reset_mock()
+        assert_same(array[selection], EXPECTED[selection])
+        assert (mock.get.call_count, mock.get_ranges.call_count) == (shards, shards)
+    store.close()
+
+
+@pytest.mark.parametrize("kind", [LocalStore, MemoryStore])
+def test_get_ranges_is_asked_as_zarr_asks_it(kind: Any, tmp_path: Path) -> None:
+    mock = AsyncMock(
+        wraps=_holding(a=BYTES)
+        if kind is MemoryStore
+        else LocalStore(_files(tmp_path, {"a": BYTES})),
+        spec=kind,
+    )
+    assert _streams(mock, _extents(("a", 5, 6)), coalesce=(12, 3456)) == [BYTES[5:11]]
+    (call,) = mock.get_ranges.call_args_list
+    assert call.args == ("a", [RangeByteRequest(5, 11)])
+    assert call.kwargs == {
+        "prototype": cpu.buffer_prototype, "max_gap_bytes": 12, "max_coalesced_bytes": 3456,
+    }  # fmt: skip
+    with gpuzarr.config.set({"coalesce_gap_bytes": 77}):
+        _streams(mock, _extents(("a", 5, 6)))
+    options = mock.get_ranges.call_args.kwargs
+    assert options["max_gap_bytes"] == 77
+    assert options["max_coalesced_bytes"] == zarr.config.get("array.sharding_coalesce_max_bytes")
+
+
+def test_ranges_are_joined_up_to_the_size_given() -> None:
+    store = Watched(_holding(a=BYTES))
+    rows = [("a", n, 10) for n in range(0, 1000, 10)]
+    for most, requests in ((100, 10), (10, 100), (1000, 1), (1, 100), (950, 2)):
+        store.requests.clear()
+        store.range_calls.clear()
+        assert b"".join(_streams(store, _extents(*rows), coalesce=(0, most))) == BYTES[:1000]
+        assert len(store.range_calls) == 1
+        assert len(store.requests) == requests
+        assert all(r.end - r.start <= max(most, 10) for _, r in store.requests)
+
+
+def test_ranges_of_one_shard_count_as_requests_in_flight() -> None:
+    """One call of `get_ranges` may send many."""
+    store = Watched(_holding(a=BYTES, b=BYTES), seconds=0.01)
+    rows = [(key, n, 10) for n in range(0, 4000, 100) for key in "ab"]
+    wanted = [BYTES[n : n + 10] for n in range(0, 4000, 100) for _ in "ab"]
+    for concurrency in (1, 7, 64):
+        store.peak = 0
+        with gpuzarr.config.set({"concurrency": concurrency}):
+            source = source_of(store, coalesce=(0, 1000))
+            fetches = [source.start(_extents(*rows)) for _ in range(2)]
+            for fetch in fetches:
+                batch = fetch.result(Scratch())
+                assert [batch.arena[a:b].tobytes() for a, b in batch.spans()] == wanted
+        assert min(concurrency, 40) <= store.peak <= concurrency
+
+
+def _failing_ranges(kind: Any, *errors: BaseException) -> Any:
+    async def get_ranges(key: str, byte_ranges: Any, **options: Any) -> Any:
+        raise BaseExceptionGroup("chunk read failed", list(errors))
+        yield
+
+    mock = AsyncMock(wraps=_holding(a=BYTES), spec=kind)
+    mock.get_ranges = get_ranges
+    return mock
+
+
+@pytest.mark.parametrize("kind", [LocalStore, MemoryStore])
+def test_what_vanishes_after_its_index_was_read_is_missing(kind: Any) -> None:
+    nested = ExceptionGroup("more", [FileNotFoundError("a"), FileNotFoundError("a")])
+    extents = _extents(("a", 5, 6), ("a", 500, 6), ("a", 5, MISSING))
+    for errors in ([FileNotFoundError("a")], [nested]):
+        assert _streams(_failing_ranges(kind, *errors), extents) == [None, None, None]
+
+
+def test_a_shard_that_vanishes_gives_the_fill_value() -> None:
+    memory = _memory(made("sharded"))
+
+    class Vanishing(WrapperStore[MemoryStore]):
+        async def get(self, key: str, *arguments: Any, **keywords: Any) -> Any:
+            found = await super().get(key, *arguments, **keywords)
+            if key == "deep/field/c/0/0":
+                del memory[key]
+            return found
+
+    array = gpuzarr.open_array(Vanishing(MemoryStore(memory)), path="deep/field")
+    assert_same(array[:10, :24], np.where(np.arange(24) < 12, -1, EXPECTED[:10, :24]))
+
+
+def test_another_failure_among_those_of_a_shard_is_an_error_that_names_the_key() -> None:
+    error = TimeoutError("too slow")
+    store = _failing_ranges(LocalStore, FileNotFoundError("a"), ExceptionGroup("", [error]))
+    with pytest.raises(StoreError, match=r"'a': TimeoutError: too slow\.$") as caught:
+        _streams(store, _extents(("a", 5, 6)))
+    assert caught.value.__cause__ is error
+
+
+def test_a_store_that_fails_beyond_the_end_is_asked_again_for_what_there_is() -> None:
+    class Exact(Watched):
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+            if byte_range is not None and byte_range.end > len(BYTES):
+                raise ValueError("range not satisfiable")
+            return await super().get(key, prototype, byte_range)
+
+    extents = _extents(("a", 4000, 200), ("a", 1, 2), ("a", 2**60, 8), ("a", 4095, 2**40))
+    wanted = [BYTES[4000:], BYTES[1:3], b"", BYTES[4095:]]
+    assert _streams(Exact(_holding(a=BYTES)), extents, coalesce=(0, 1 << 20)) == wanted
+    assert _streams(Exact(_holding(a=BYTES)), _extents(("a", 2**60, 8))) == [b""]
+    assert _streams(Exact(_holding(a=BYTES)), _extents(("a", 4000, 97)), index=True) == [
+        BYTES[4000:]
+    ]
+
+
+def test_an_object_in_memory_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, real = [], MemoryStore.get_sync
+
+    def get_sync(self: MemoryStore, key: str, **options: Any) -> Any:
+        keys.append(key)
+        return real(self, key, **options)
+
+    monkeypatch.setattr(MemoryStore, "get_sync", get_sync)
+    assert _streams(_holding(a=BYTES, b=BYTES), _extents(*ROWS)) == WANTED
+    assert sorted(keys) == ["a", "b", "gone"]
+
+
+# Event loops and prototypes -------------------------------------------------------------------
+
+
+async def test_reads_come_on_the_loop_given_which_stays_free() -> None:
+    store = Watched(_holding(a=BYTES), seconds=0.001)
+    loop = asyncio.get_running_loop()
+    for extents in (Extents.whole(["a"]), _extents(("a", 5, 6))):
+        (found,) = await asyncio.to_thread(_streams, store, extents, loop=loop)
+        assert found in (BYTES, BYTES[5:11])
+    assert store.loops == {loop}
+    with pytest.raises(StoreError, match="its own event loop would wait"):
+        _streams(store, Extents.whole(["a"]), loop=loop)
+
+
+def test_the_limit_holds_on_a_loop_given() -> None:
+    store = Watched(_holding(a=BYTES), seconds=0.005)
+    with running_loop() as loop, gpuzarr.config.set({"concurrency": 3}):
+        source = source_of(store, loop=loop)
+        fetches = [source.start(Extents.whole(["a"] * 10)) for _ in range(3)]
+        for fetch in fetches:
+            assert len(fetch.result(Scratch())) == 10
+    assert store.peak == 3
+
+
+def test_a_loop_that_does_not_run_is_an_error() -> None:
+    with running_loop() as loop:
+        pass
+    with pytest.raises(StoreError, match="not running"):
+        _streams(Watched(_holding(a=BYTES)), Extents.whole(["a"]), loop=loop)
+
+
+def test_chunks_are_asked_for_in_the_prototype_given() -> None:
+    store = StoreExpectingTestBuffer(_memory({"a": BYTES}))
+    prototype = BufferPrototype(buffer=TestBuffer, nd_buffer=cpu.NDBuffer)
+    for extents, wanted in ((Extents.whole(["a"]), BYTES), (_extents(("a", 5, 6)), BYTES[5:11])):
+        assert _streams(store, extents, prototype=prototype) == [wanted]
+        with pytest.raises(StoreError, match="AssertionError"):
+            _streams(store, extents)

@@ -1,4 +1,4 @@
-"""The main path: plan → locate → fetch → decode → place.
+"""Reading: plan → locate → fetch → decode → place.
 
 `read` takes any number of planned reads as one batch. Shard indexes are fetched first and refine
 the plan to inner chunks; then the chunks go wave by wave, on threads, from the source through the
@@ -7,8 +7,7 @@ chain into the result.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Batch, Scratch
-from gpuzarr.codecs.chain import Chain, StageError, chain_of
+from gpuzarr.codecs.chain import Chain, chain_of
 from gpuzarr.config import config
 from gpuzarr.device import Device
-from gpuzarr.errors import ChunkError, StreamError
 from gpuzarr.locate import check_extents, locate
+from gpuzarr.pipeline.counts import count
+from gpuzarr.pipeline.waves import naming, started_ahead
 from gpuzarr.place import Boxes, Placement, contiguous_offsets
 from gpuzarr.plan import ReadPlan, chunk_shape
 from gpuzarr.report import Report, Tally, timed
@@ -42,6 +42,8 @@ class Read:
     field: Any
     source: Source
     report: Report
+    on_absent: Callable[[Ints], None] | None = None
+    """Told the grid coordinates ``[n, ndim]`` of stored objects that are not there."""
 
     @property
     def spec(self) -> Spec:
@@ -60,6 +62,16 @@ class _Wave:
     extents: Extents
     fetch: Fetch
 
+    @property
+    def requests(self) -> int:
+        """One per chunk, at most."""
+        return len(self.rows)
+
+    @property
+    def requests_ahead(self) -> int:
+        """As the source wants it."""
+        return self.read.source.requests_ahead
+
 
 def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None) -> None:
     """Fill the targets of all reads.
@@ -75,7 +87,6 @@ def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None
     for r, route in zip(reads, routes, strict=True):
         r.report.threads = route.threads
     stop = stop or runtime.Stop()
-    waves = _Waves(reads, routes, device, stop)
 
     def work(wave: _Wave) -> None:
         with Scratch.lent() as scratch:
@@ -83,7 +94,7 @@ def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None
         stop.forget(wave.fetch)
 
     threads = max((route.threads for route in routes), default=1)
-    runtime.run(work, waves.started(), threads, stop)
+    runtime.run(work, started_ahead(_waves(reads, routes, device, stop)), threads, stop)
 
 
 def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
@@ -93,6 +104,8 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
     batch = timed(tally, "fetch", wave.fetch.result, scratch)
     present = batch.sizes != MISSING
     if not present.all():
+        if read.on_absent is not None and not read.spec.levels:
+            read.on_absent(read.plan.parts.coords(wave.rows[~present]))
         timed(tally, "fill", _fill, read, device, placement, present)
         slots = np.cumsum(present) - 1
         batch, placement = batch.take(present), placement.take(present[placement.slots], slots)
@@ -100,65 +113,42 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
     tally.chunks, tally.missing = len(rows), len(present) - len(rows)
     tally.bytes_read = int(batch.sizes.sum())
     if len(rows):
-        try:
+        with naming(read.plan, wave.rows[rows], chain, device, "read"):
             if wave.extents.are_ranges:
                 check_extents(batch, wave.extents.nbytes[rows])
             target = _direct_target(read, chain, placement)
             decoded = chain.decode(batch, target, device, scratch, tally.seconds)
-        except StageError as error:
-            raise _located(wave, rows, error.stage, error.error, device) from error.error
-        except StreamError as error:
-            raise _located(wave, rows, "sharding_indexed", error, device) from error
-        except MemoryError as error:
-            size = len(rows) * chain.layout.size
-            reason = StreamError(0, f"expected memory for {size} decoded bytes, found too little")
-            raise _located(wave, rows, "allocate", reason, device) from error
         tally.bytes_decoded = len(rows) * chain.layout.size
         if target is None:
             timed(tally, "place", device.place, read.target, decoded, chain.layout, placement,
                    read.field)  # fmt: skip
     read.report.add(tally, wave.route)
+    count("read", len(present), chain)
 
 
-class _Waves:
-    """The waves of all reads, with as many requests started ahead as their source wants."""
-
-    def __init__(
-        self, reads: Sequence[Read], routes: Sequence[Route], device: Device, stop: runtime.Stop
-    ) -> None:
-        self._reads, self._routes, self._device, self._stop = reads, routes, device, stop
-
-    def started(self) -> Iterator[_Wave]:
-        """Waves in order, each with its fetch begun."""
-        pending: deque[_Wave] = deque()
-        requests = 0
-        for wave in self._all():
-            pending.append(wave)
-            requests += len(wave.rows)
-            ahead = wave.read.source.requests_ahead
-            while pending and requests - len(pending[0].rows) >= ahead:
-                requests -= len(pending[0].rows)
-                yield pending.popleft()
-        yield from pending
-
-    def _all(self) -> Iterator[_Wave]:
-        for read, route in zip(self._reads, self._routes, strict=True):
-            plan = read.plan
-            is_sharded = plan.count and plan.spec.levels
-            located = None
-            if is_sharded:
-                located = locate(plan, read.source, self._device, read.report, self._stop)
-            for first, last in plan.waves(route.chunks_per_wave):
-                rows = plan.order[first:last]
-                coords = plan.parts.coords(rows)
-                if located is None:
-                    extents = Extents.whole(plan.spec.keys(coords))
-                else:
-                    extents = located.take(np.arange(first, last))
-                fetch = read.source.start(extents)
-                self._stop.watch(fetch)
-                chain = chain_of(plan.spec.format(chunk_shape(plan.spec, coords[0])))
-                yield _Wave(read, rows, chain, route, extents, fetch)
+def _waves(
+    reads: Sequence[Read], routes: Sequence[Route], device: Device, stop: runtime.Stop
+) -> Iterator[_Wave]:
+    """The waves of all reads in order, each with its fetch begun."""
+    for read, route in zip(reads, routes, strict=True):
+        plan, spec = read.plan, read.spec
+        located = None
+        if plan.count and spec.levels:
+            chunks = plan.parts.coords(plan.order)
+            located, exists = locate(spec, chunks, read.source, device, read.report, stop)
+            if read.on_absent is not None and not exists.all():
+                read.on_absent(chunks[~exists] // np.array(spec.chunks_per_outer))
+        for first, last in plan.waves(route.chunks_per_wave):
+            rows = plan.order[first:last]
+            coords = plan.parts.coords(rows)
+            if located is None:
+                extents = Extents.whole(spec.keys(coords))
+            else:
+                extents = located.take(np.arange(first, last))
+            fetch = read.source.start(extents)
+            stop.watch(fetch)
+            chain = chain_of(spec.format(chunk_shape(spec, coords[0])))
+            yield _Wave(read, rows, chain, route, extents, fetch)
 
 
 def _direct_target(read: Read, chain: Chain, placement: Placement) -> Batch | None:
@@ -181,17 +171,6 @@ def _fill(read: Read, device: Device, placement: Placement, present: NDArray[np.
     value = read.spec.fill if read.field is None else np.asarray(read.spec.fill)[read.field]
     slots = np.arange(len(present))
     device.fill(read.target, value, placement.take(~present[placement.slots], slots))
-
-
-def _located(wave: _Wave, rows: Ints, stage: str, error: StreamError, device: Device) -> ChunkError:
-    """The error of a stream, with the names of its array and chunk."""
-    row, spec = int(rows[error.slot]), wave.read.spec
-    key = wave.extents.keys[int(wave.extents.resource[row])]
-    if spec.levels:
-        coords = wave.read.plan.parts.coords(wave.rows[row : row + 1])[0]
-        inner = coords % np.array(spec.chunks_per_outer)
-        key = f"{key} (inner chunk {tuple(inner.tolist())})"
-    return error.kind(error.reason, array=spec.name, chunk=key, stage=stage, device=device.name)
 
 
 def route_of(plan: ReadPlan, device: Device) -> Route:

@@ -1,0 +1,11 @@
+"""The main paths: plan → locate → fetch → decode → place, and gather → encode → store.
+
+`read` and `write` each take any number of planned requests as one batch, and do them wave by wave
+on threads.
+"""
+
+from gpuzarr.pipeline.counts import count_elsewhere, counts
+from gpuzarr.pipeline.reading import Read, read, route_of
+from gpuzarr.pipeline.writing import Write, write
+
+__all__ = ["Read", "Write", "count_elsewhere", "counts", "read", "route_of", "write"]

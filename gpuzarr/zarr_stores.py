@@ -1,0 +1,124 @@
+"""The stores behind the items of a call from zarr-python, and the threads that work on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from zarr.storage import StorePath
+
+from gpuzarr import runtime
+from gpuzarr.batch import MISSING, Batch
+from gpuzarr.errors import OutputError, StoreError, UnsupportedError
+from gpuzarr.items import Item, ItemPlan
+from gpuzarr.sources import Sink, Source
+from gpuzarr.sources.memory import Memory, MemorySink
+from gpuzarr.sources.store import source_of
+from gpuzarr.sources.store_sink import sink_of
+
+
+@dataclass
+class Opened:
+    """The items of a call, each with a key of its own, and where their bytes are.
+
+    Byte getters that have no store (those of zarr-python's sharding codec) are read to memory
+    beforehand, and written from there by `finish`.
+    """
+
+    items: list[Item]
+    source: Source
+    sink: Sink
+    setters: dict[str, Any] | None = None
+    stop: runtime.Stop = field(default_factory=runtime.Stop)
+
+    async def run[**P, R](self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Work in a thread, so that the event loop stays free; cancelling ends the work."""
+        try:
+            if self.setters is None:
+                return await asyncio.to_thread(work, *args, **kwargs)
+            # Whoever waits for this may fill the threads of the loop: it gets one of its own.
+            with ThreadPoolExecutor(1) as thread:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(thread, lambda: work(*args, **kwargs))
+        except asyncio.CancelledError:
+            self.stop.set()
+            raise
+        except (StoreError, UnsupportedError) as error:
+            if error.__cause__ is None:
+                raise
+            # zarr-python lets what a store raises through, and its users look for that.
+            error.__cause__.add_note(str(error))
+            raise error.__cause__ from None
+
+    async def finish(self) -> None:
+        """Hand on what was written to memory."""
+        if self.setters is None:
+            return
+        assert isinstance(self.sink, MemorySink)
+        buffer = self.items[0][1].prototype.buffer
+        for key, data in self.sink.objects.items():
+            if data is None:
+                await self.setters[key].delete()
+            else:
+                await self.setters[key].set(buffer.from_bytes(data))
+
+
+async def opened(items: list[Item], *, to_write: bool = False) -> Opened:
+    """The stores of these items, on the running event loop.
+
+    Raises
+    ------
+    ReadOnlyError
+        If they are to be written and take no writes.
+    """
+    first, spec = items[0][0], items[0][1]
+    if isinstance(first, StorePath):
+        store, loop = first.store, asyncio.get_running_loop()
+        config = spec.config
+        limits = config.sharding_coalesce_max_gap_bytes, config.sharding_coalesce_max_bytes
+        source = source_of(store, loop, limits, spec.prototype)
+        sink: Sink = sink_of(store, spec.prototype.buffer, loop) if to_write else MemorySink()
+        return Opened(items, source, sink)
+    getters = {str(n): item[0] for n, item in enumerate(items)}
+    found = [await getter.get(spec.prototype) for getter in getters.values()]
+    data = [b"" if buffer is None else buffer.to_bytes() for buffer in found]
+    sizes = np.array([len(d) for d in data], np.int64)
+    offsets = np.cumsum(sizes) - sizes
+    sizes[[buffer is None for buffer in found]] = MISSING
+    objects = Batch(np.frombuffer(b"".join(data), np.uint8), offsets, sizes)
+    keyed: list[Item] = [(_Key(k), *item[1:]) for k, item in zip(getters, items, strict=True)]
+    return Opened(keyed, Memory(list(getters), objects), MemorySink(), getters)
+
+
+@dataclass(frozen=True)
+class _Key:
+    path: str
+    store: str = "memory"
+
+
+def fitting(value: NDArray[Any], shape: tuple[int, ...], plan: ItemPlan) -> NDArray[Any]:
+    """The value with one axis per axis of the objects, broadcast to the shape of the selection.
+
+    Raises
+    ------
+    OutputError
+        If it has another shape.
+    """
+    kept = tuple(n for axis, n in enumerate(shape) if axis not in plan.dropped)
+    given = value
+    while value.ndim > len(kept) and value.shape[0] == 1:
+        value = value[0]
+    try:
+        if value.ndim > len(kept):
+            raise ValueError("too many axes")
+        return np.broadcast_to(plan.view(np.broadcast_to(value, kept)), shape)
+    except ValueError as error:
+        raise OutputError(
+            f"A value for this selection has the shape {kept} or can be broadcast to it, "
+            f"not {given.shape}."
+        ) from error
