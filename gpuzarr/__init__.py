@@ -9,10 +9,11 @@ np.float32(4.0)
 """
 
 from gpuzarr import errors
-from gpuzarr.array import Array, read_many
+from gpuzarr.array import Array
 from gpuzarr.config import config
 from gpuzarr.enabling import enable
 from gpuzarr.group import Group
+from gpuzarr.many import read_many
 from gpuzarr.opening import create_array, open, open_array, open_group
 
 __version__ = "0.1.0.dev0"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,17 @@ from gpuzarr import device as devices
 from gpuzarr import pipeline, runtime, selection
 from gpuzarr.crops import CropParts, crops_of
 from gpuzarr.described import Described
-from gpuzarr.errors import ReadOnlyError
+from gpuzarr.errors import ReadOnlyError, ValueFitError
 from gpuzarr.explain import Explanation
+from gpuzarr.indexer import Indexer, scalar
 from gpuzarr.metadata import Metadata, read_spec
-from gpuzarr.plan import ReadPlan, parts_of, plan_read
-from gpuzarr.report import Report
+from gpuzarr.plan import ReadPlan, covers_nothing, parts_of, plan_read, plan_write
+from gpuzarr.report import Report, WriteReport
 from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
+from gpuzarr.sources.store_sink import sink_of
 from gpuzarr.targets import checked_target, field_dtype
+from gpuzarr.values import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +65,7 @@ class Array(Described):
         self._device = devices.get(device)
         self._source = source_of(store)
         self._last_read: Report | None = None
+        self._last_write: WriteReport | None = None
 
     @property
     def store(self) -> Store:
@@ -98,17 +101,20 @@ class Array(Described):
         return self.zarr.nbytes_stored()
 
     def __getitem__(self, key: Any) -> Any:
-        return _scalar(self._read(selection.basic(key, self.shape, self.dtype)))
+        return scalar(self._read(selection.basic(key, self.shape, self.dtype)))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._write(selection.basic(key, self.shape, self.dtype), value)
 
     @property
     def oindex(self) -> Indexer:
         """Orthogonal indexing: each axis by a slice, an integer, an index list or a mask."""
-        return Indexer(self, lambda key: selection.orthogonal(key, self.shape))
+        return self._indexer(lambda key: selection.orthogonal(key, self.shape))
 
     @property
     def vindex(self) -> Indexer:
         """Pointwise indexing: one mask of the array's shape, or an index array per axis."""
-        return Indexer(self, lambda key: selection.coordinates(key, self.shape))
+        return self._indexer(lambda key: selection.coordinates(key, self.shape))
 
     @property
     def blocks(self) -> Indexer:
@@ -119,9 +125,12 @@ class Array(Described):
             return min(int(outer[axis].start(number)), outer[axis].length)
 
         counts = tuple(axis.count for axis in outer)
-        return Indexer(
-            self, lambda key: selection.basic(selection.block(key, counts, bound), self.shape)
+        return self._indexer(
+            lambda key: selection.basic(selection.block(key, counts, bound), self.shape)
         )
+
+    def _indexer(self, normalise: Callable[[Any], Selection]) -> Indexer:
+        return Indexer(normalise, self._read, self._write)
 
     def read(self, selection: Any = ..., *, out: Any = None) -> Any:
         """Read a selection.
@@ -246,19 +255,59 @@ class Array(Described):
             f"{codecs} v{self.zarr_format} on {self.device}>"
         )
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._writable()[key] = value
+    @property
+    def last_write(self) -> WriteReport | None:
+        """What the latest write of this object really did, or None before the first."""
+        return self._last_write
+
+    def _write(self, wanted: Selection, value: Any) -> None:
+        self._writable()
+        array = fitting(value, wanted.shape, field_dtype(self.dtype, wanted.field))
+        parts = parts_of(self._spec.grid, wanted.what)
+        if not parts.count:
+            return
+        covers = parts.covers if wanted.field is None else covers_nothing
+        sink = sink_of(self._store)
+        self._last_write = WriteReport(self.device, sink.name)
+        planned = pipeline.Write(
+            plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
+            self._writes_empty_chunks(), self._last_write, wanted.field,
+        )  # fmt: skip
+        pipeline.write([planned], self._device)
+
+    def _writes_empty_chunks(self) -> bool:
+        if self._zarr is not None:
+            return self._zarr.config.write_empty_chunks
+        return bool(zarr.config.get("array.write_empty_chunks"))
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Append along an axis; the new shape."""
-        self._writable().append(data, axis)
-        self._refresh()
+        """Append along an axis; the new shape.
+
+        Raises
+        ------
+        ValueFitError
+            If the data's other axes are not the array's; nothing is changed then.
+        """
+        data = data if hasattr(data, "shape") else np.asarray(data, self.dtype)
+        axis, shape = axis % self.ndim, list(self.shape)
+        if len(data.shape) != self.ndim or any(
+            n != m for a, (n, m) in enumerate(zip(data.shape, shape, strict=True)) if a != axis
+        ):
+            raise ValueFitError(
+                f"Data of shape {tuple(data.shape)} cannot be appended along axis {axis} to an "
+                f"array of shape {self.shape}: the other axes differ."
+            )
+        behind = (slice(None),) * axis + (slice(shape[axis], None),)
+        shape[axis] += data.shape[axis]
+        self.resize(tuple(shape))
+        self[behind] = data
         return self.shape
 
     def resize(self, shape: Any) -> None:
         """Change the shape; chunks outside the new one are deleted."""
         self._writable().resize(shape)
-        self._refresh()
+        self._metadata = self.zarr.metadata
+        self._spec = read_spec(self._metadata, self.path, str(self._store))
 
     def _writable(self) -> Any:
         if self._mode == "r" or self._store.read_only:
@@ -268,53 +317,6 @@ class Array(Described):
             )
         return self.zarr
 
-    def _refresh(self) -> None:
-        self._metadata = self.zarr.metadata
-        self._spec = read_spec(self._metadata, self.path, str(self._store))
-
-
-class Indexer:
-    """``a.oindex``, ``a.vindex`` and ``a.blocks``."""
-
-    def __init__(self, array: Array, normalise: Callable[[Any], Selection]) -> None:
-        self._array, self._normalise = array, normalise
-
-    def __getitem__(self, key: Any) -> Any:
-        return _scalar(self._array._read(self._normalise(key)))
-
-
-def read_many(pairs: Sequence[tuple[Array, Any]]) -> list[Any]:
-    """Read selections of several arrays as one batch, for instance all variables of one sample.
-
-    Parameters
-    ----------
-    pairs
-        ``(array, selection)``, the selections as in ``array[selection]``.
-
-    Returns
-    -------
-    list
-        One array per pair, on the device of its array.
-
-    Examples
-    --------
-    >>> import zarr, gpuzarr
-    >>> a = gpuzarr.open(zarr.ones(4, chunks=2, dtype="i2"))
-    >>> gpuzarr.read_many([(a, slice(2)), (a, slice(3, 4))])
-    [array([1, 1], dtype=int16), array([1], dtype=int16)]
-    """
-    planned = [array._planned(_basic(key, array)) for array, key in pairs]
-    for (array, _), (_, read) in zip(pairs, planned, strict=True):
-        array._last_read = read.report
-    for name in sorted({array.device for array, _ in pairs}):
-        reads = [r for (a, _), (_, r) in zip(pairs, planned, strict=True) if a.device == name]
-        pipeline.read(reads, devices.get(name))
-    return [result for result, _ in planned]
-
 
 def _basic(key: Any, array: Array) -> Selection:
     return selection.basic(key, array.shape, array.dtype)
-
-
-def _scalar(result: Any) -> Any:
-    return result[()] if result.ndim == 0 else result

@@ -6,6 +6,7 @@ itself raises in that case, so that code written for them keeps working::
     GpuzarrError
     ├── SelectionError        IndexError     an index that the array does not have or understand
     ├── OutputError           ValueError     an `out=` of the wrong shape, dtype or memory
+    ├── ValueFitError         ValueError     a value that does not fit what it is written to
     ├── ReadOnlyError         ValueError     writing to what was opened for reading
     ├── MetadataError         ValueError     a metadata document that cannot be read
     │   └── UnknownCodecError zarr's UnknownCodecError
@@ -46,6 +47,10 @@ class SelectionError(GpuzarrError, IndexError):
 
 class OutputError(GpuzarrError, ValueError):
     """A read target whose shape, dtype or memory does not fit the selection."""
+
+
+class ValueFitError(GpuzarrError, ValueError):
+    """A value whose shape or dtype does not fit the selection it is written to."""
 
 
 class ReadOnlyError(GpuzarrError, ValueError):

@@ -21,7 +21,7 @@ from zarr.core.array_spec import ArraySpec
 
 from gpuzarr.axis import Axis
 from gpuzarr.place import AxisLists, Boxes, Grid
-from gpuzarr.plan import PointParts, WriteParts, box_table, gather_tables
+from gpuzarr.plan import PointParts, WriteParts, box_table, covers_nothing, gather_tables
 from gpuzarr.selection import Coordinates
 from gpuzarr.spec import ShardLevel, Spec, unwrap_shards, v2_configs, v3_configs
 
@@ -55,6 +55,10 @@ class ItemPlan:
             return result
         ndim = len(self.spec.shape)
         return result[tuple(None if a in self.dropped else slice(None) for a in range(ndim))]
+
+    def kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """This shape without the axes that the result lacks."""
+        return tuple(n for axis, n in enumerate(shape) if axis not in self.dropped)
 
 
 def object_spec(codecs: Sequence[Any], given: ArraySpec) -> Spec:
@@ -230,7 +234,7 @@ class ItemLists:
         return Grid(np.arange(len(rows), dtype=np.int64), self._lists[rows], self._axes)
 
     def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
-        return np.zeros(len(rows), bool)
+        return covers_nothing(rows, beyond)
 
 
 def _pairs(item: Item, shape: tuple[int, ...], dropped: frozenset[int]) -> list[tuple[Ints, Ints]]:

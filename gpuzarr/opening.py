@@ -148,8 +148,14 @@ def create_array(
     array([3, 2, 1], dtype=int16)
     """
     device = _device(device, meta_array)
+    data = arguments.get("data")
+    writes = data is not None and arguments.pop("write_data", True)
+    if data is not None:
+        arguments["write_data"] = False
     created = wrap(zarr.create_array(store, **arguments), device, "r+")
     assert isinstance(created, Array)
+    if writes:
+        created[...] = data
     return created
 
 

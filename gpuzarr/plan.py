@@ -45,6 +45,11 @@ class WriteParts(Parts, Protocol):
         """
 
 
+def covers_nothing(rows: Ints, beyond: bool) -> NDArray[np.bool_]:
+    """What `WriteParts.covers` says where every chunk has to be read first."""
+    return np.zeros(len(rows), bool)
+
+
 def parts_of(grid: tuple[Axis, ...], what: Box | Lists | Coordinates) -> WriteParts:
     """The chunks that a normalised selection needs."""
     if isinstance(what, Box):
@@ -142,7 +147,7 @@ class ListParts:
         return Grid(slots, gather_tables(numbers, rows)[0], self._axes)
 
     def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
-        return np.zeros(len(rows), bool)
+        return covers_nothing(rows, beyond)
 
 
 class PointParts:
@@ -171,7 +176,7 @@ class PointParts:
         return Points(slots, starts, stops, self._local, self._target)
 
     def covers(self, rows: Ints, beyond: bool) -> NDArray[np.bool_]:
-        return np.zeros(len(rows), bool)
+        return covers_nothing(rows, beyond)
 
 
 def distinct(coords: Ints) -> tuple[Ints, Ints]:

@@ -82,7 +82,8 @@ class ResultBuffer(cpu.NDBuffer):
     def dtype(self) -> np.dtype[Any]:
         """Of the array; before it has memory, as asked for."""
         if self._array is not None:
-            return np.dtype(self._array.dtype)
+            dtype: np.dtype[Any] = self._array.dtype
+            return dtype
         assert self._wanted is not None
         return self._wanted[1]
 

@@ -25,8 +25,9 @@ from gpuzarr.metadata import Metadata, host_only, only_dimension, stored_objects
 from gpuzarr.plan import plan_read, plan_write
 from gpuzarr.report import Report, WriteReport
 from gpuzarr.spec import Spec
+from gpuzarr.values import broadcast
 from gpuzarr.zarr_buffers import ResultBuffer
-from gpuzarr.zarr_stores import Opened, fitting, opened
+from gpuzarr.zarr_stores import Opened, opened
 
 _logger = logging.getLogger("gpuzarr")
 
@@ -217,7 +218,7 @@ class GpuzarrCodecPipeline(CodecPipeline):
         array = np.asarray(value.as_numpy_array())
         planned = [plan for _, plan in self._planned(items, drop_axes)]
         shape = tuple(np.max([plan.shape for plan in planned], axis=0).tolist())
-        source = fitting(array, shape, planned[0])
+        source = planned[0].view(broadcast(array, planned[0].kept(shape)))
         writes = [
             pipeline.Write(
                 plan_write(plan.spec, plan.parts), plan.parts.covers, source, store.source,

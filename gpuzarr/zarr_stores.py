@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from zarr.storage import StorePath
 
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Batch
-from gpuzarr.errors import OutputError, StoreError, UnsupportedError
-from gpuzarr.items import Item, ItemPlan
+from gpuzarr.errors import StoreError, UnsupportedError
+from gpuzarr.items import Item
 from gpuzarr.sources import Sink, Source
 from gpuzarr.sources.memory import Memory, MemorySink
 from gpuzarr.sources.store import source_of
@@ -99,26 +98,3 @@ async def opened(items: list[Item], *, to_write: bool = False) -> Opened:
 class _Key:
     path: str
     store: str = "memory"
-
-
-def fitting(value: NDArray[Any], shape: tuple[int, ...], plan: ItemPlan) -> NDArray[Any]:
-    """The value with one axis per axis of the objects, broadcast to the shape of the selection.
-
-    Raises
-    ------
-    OutputError
-        If it has another shape.
-    """
-    kept = tuple(n for axis, n in enumerate(shape) if axis not in plan.dropped)
-    given = value
-    while value.ndim > len(kept) and value.shape[0] == 1:
-        value = value[0]
-    try:
-        if value.ndim > len(kept):
-            raise ValueError("too many axes")
-        return np.broadcast_to(plan.view(np.broadcast_to(value, kept)), shape)
-    except ValueError as error:
-        raise OutputError(
-            f"A value for this selection has the shape {kept} or can be broadcast to it, "
-            f"not {given.shape}."
-        ) from error

@@ -31,6 +31,9 @@ class Device(Protocol):
     def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """An array for a result, its content undefined."""
 
+    def arena_of(self, array: Any) -> Any:
+        """The bytes of a result as an arena that shares its memory; None where they have gaps."""
+
     def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
         """Decode each stream into its slot, which it must fill; or to memory of the device's."""
 

@@ -37,6 +37,10 @@ class CPU:
         """A C-contiguous NumPy array."""
         return host_memory.empty(shape, dtype)
 
+    def arena_of(self, array: NDArray[Any]) -> NDArray[np.uint8] | None:
+        """The bytes of a C-contiguous array."""
+        return array.reshape(-1).view(np.uint8) if array.flags.c_contiguous else None
+
     def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
         """Decode each stream into its slot, or, if sizes are not known, one behind the other."""
         source = memoryview(batch.arena)

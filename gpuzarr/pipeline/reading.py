@@ -116,7 +116,7 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
         with naming(read.plan, wave.rows[rows], chain, device, "read"):
             if wave.extents.are_ranges:
                 check_extents(batch, wave.extents.nbytes[rows])
-            target = _direct_target(read, chain, placement)
+            target = _direct_target(read, chain, placement, device)
             decoded = chain.decode(batch, target, device, scratch, tally.seconds)
         tally.bytes_decoded = len(rows) * chain.layout.size
         if target is None:
@@ -151,19 +151,19 @@ def _waves(
             yield _Wave(read, rows, chain, route, extents, fetch)
 
 
-def _direct_target(read: Read, chain: Chain, placement: Placement) -> Batch | None:
+def _direct_target(read: Read, chain: Chain, placement: Placement, device: Device) -> Batch | None:
     """Slots in the result itself, where the last stage can write each chunk in one piece."""
     layout, target = chain.layout, read.target
     if not chain.writes or not isinstance(placement, Boxes) or read.field is not None:
         return None
     if not layout.is_c_order or layout.on_host_only or layout.dtype != target.dtype:
         return None
-    if not target.flags.c_contiguous:
+    arena = device.arena_of(target)
+    if arena is None:
         return None
     offsets = contiguous_offsets(placement, layout.shape, target.shape, layout.dtype.itemsize)
     if offsets is None:
         return None
-    arena = target.reshape(-1).view(np.uint8)
     return Batch(arena, offsets, np.full(len(offsets), layout.size, np.int64))
 
 

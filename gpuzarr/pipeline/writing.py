@@ -159,7 +159,7 @@ def _encoded(
     """The new streams of some rows; none where nothing but the fill value is left."""
     write, chain, rows = wave.write, wave.chain, wave.rows[part]
     placement = write.plan.parts.placement(rows)
-    chunks = _in_place(write, chain.layout, placement)
+    chunks = _in_place(write, chain.layout, placement, device)
     if chunks is None:
         present = ~wave.covered[part] & (existing.sizes != MISSING)
         chunks = _merged(wave, rows, placement, present, existing, device, scratch, tally)
@@ -177,17 +177,19 @@ def _encoded(
     return _spread(encoded, stored, len(rows))
 
 
-def _in_place(write: Write, layout: Layout, placement: Placement) -> Batch | None:
+def _in_place(write: Write, layout: Layout, placement: Placement, device: Device) -> Batch | None:
     """Slots in the value itself, where it holds whole chunks as they are encoded."""
     value = write.value
     if not isinstance(placement, Boxes) or write.field is not None or not layout.is_c_order:
         return None
-    if layout.on_host_only or layout.dtype != value.dtype or not value.flags.c_contiguous:
+    if layout.on_host_only or layout.dtype != value.dtype:
+        return None
+    arena = device.arena_of(value)
+    if arena is None:
         return None
     offsets = contiguous_offsets(placement, layout.shape, value.shape, layout.dtype.itemsize)
     if offsets is None:
         return None
-    arena = value.reshape(-1).view(np.uint8)
     return Batch(arena, offsets, np.full(len(offsets), layout.size, np.int64), layout.dtype)
 
 

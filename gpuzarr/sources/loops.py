@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from gpuzarr.config import config
 from gpuzarr.errors import StoreError
@@ -74,9 +74,12 @@ class Permits:
         """Whether they are these ones."""
         return self._loop is loop and self.count == count
 
-    @asynccontextmanager
-    async def taken(self, count: int = 1) -> AsyncIterator[None]:
+    def taken(self, count: int = 1) -> AbstractAsyncContextManager[None]:
         """Hold `count` permits, at most as many as there are."""
+        return self._free if count == 1 else self._several(count)
+
+    @asynccontextmanager
+    async def _several(self, count: int) -> AsyncIterator[None]:
         held = 0
         try:
             # Two that each hold a part of what they need would wait for each other for ever.

@@ -564,6 +564,7 @@ def _extents(*rows: tuple[str, int, int]) -> Extents:
 
 def _streams(store: Store, extents: Extents, index: bool = False, **how: Any) -> list[bytes | None]:
     batch = source_of(store, **how).start(extents, index=index).result(Scratch())
+    assert (batch.sizes >= MISSING).all()
     return [
         None if size == MISSING else batch.arena[at : at + size].tobytes()
         for at, size in zip(batch.offsets.tolist(), batch.sizes.tolist(), strict=True)

@@ -1,0 +1,67 @@
+"""Values to be written: host arrays that fit a selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuzarr.errors import ValueFitError, words_of
+
+_NUMBERS = "biufc"
+
+
+def fitting(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
+    """A value as an array of this shape, broadcast as NumPy does it; a view where possible.
+
+    Numbers keep their dtype, since they are cast as they are copied; other dtypes are converted
+    here, so that what cannot be converted fails before anything is written.
+
+    Raises
+    ------
+    ValueFitError
+        If shape or dtype do not fit.
+    """
+    try:
+        array = _host_array(value, dtype)
+        if array.dtype != dtype and not (array.dtype.kind in _NUMBERS and dtype.kind in _NUMBERS):
+            array = array.astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueFitError(
+            f"A value of type {type(value).__name__} cannot be stored as {dtype}: "
+            f"{words_of(error)}."
+        ) from error
+    return broadcast(array, shape)
+
+
+def broadcast(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array in the shape of a selection, as NumPy broadcasts in an assignment.
+
+    Raises
+    ------
+    ValueFitError
+        If it has another shape.
+    """
+    given = array.shape
+    while array.ndim > len(shape) and array.shape[0] == 1:
+        array = array[0]
+    try:
+        if array.ndim > len(shape):
+            raise ValueError("too many axes")
+        return np.broadcast_to(array, shape)
+    except ValueError as error:
+        raise ValueFitError(
+            f"A value for this selection has the shape {shape}, or one that can be broadcast to "
+            f"it, not {given}."
+        ) from error
+
+
+def _host_array(value: Any, dtype: np.dtype) -> NDArray[Any]:
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    return np.asarray(value, dtype)
