@@ -13,7 +13,7 @@ from gpuzarr import device as devices
 from gpuzarr import pipeline, runtime, selection
 from gpuzarr.crops import CropParts, crops_of
 from gpuzarr.described import Described
-from gpuzarr.errors import ReadOnlyError, ValueFitError
+from gpuzarr.errors import ReadOnlyError
 from gpuzarr.explain import Explanation
 from gpuzarr.indexer import Indexer, scalar
 from gpuzarr.metadata import Metadata, read_spec
@@ -23,7 +23,7 @@ from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
 from gpuzarr.sources.store_sink import sink_of
 from gpuzarr.targets import checked_target, field_dtype
-from gpuzarr.values import fitting
+from gpuzarr.values import appended, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,17 +289,8 @@ class Array(Described):
             If the data's other axes are not the array's; nothing is changed then.
         """
         data = data if hasattr(data, "shape") else np.asarray(data, self.dtype)
-        axis, shape = axis % self.ndim, list(self.shape)
-        if len(data.shape) != self.ndim or any(
-            n != m for a, (n, m) in enumerate(zip(data.shape, shape, strict=True)) if a != axis
-        ):
-            raise ValueFitError(
-                f"Data of shape {tuple(data.shape)} cannot be appended along axis {axis} to an "
-                f"array of shape {self.shape}: the other axes differ."
-            )
-        behind = (slice(None),) * axis + (slice(shape[axis], None),)
-        shape[axis] += data.shape[axis]
-        self.resize(tuple(shape))
+        shape, behind = appended(self.shape, tuple(data.shape), axis)
+        self.resize(shape)
         self[behind] = data
         return self.shape
 

@@ -57,6 +57,30 @@ def broadcast(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         ) from error
 
 
+def appended(
+    shape: tuple[int, ...], data: tuple[int, ...], axis: int
+) -> tuple[tuple[int, ...], tuple[slice, ...]]:
+    """The shape of an array after data of this shape are appended, and the index of these.
+
+    Raises
+    ------
+    ValueFitError
+        If other axes differ.
+    """
+    axis = axis % len(shape) if shape else 0
+    if (
+        len(data) != len(shape)
+        or not shape
+        or data[:axis] + data[axis + 1 :] != (shape[:axis] + shape[axis + 1 :])
+    ):
+        raise ValueFitError(
+            f"Data of shape {data} cannot be appended along axis {axis} to an array of shape "
+            f"{shape}: the other axes differ."
+        )
+    behind = (slice(None),) * axis + (slice(shape[axis], None),)
+    return (*shape[:axis], shape[axis] + data[axis], *shape[axis + 1 :]), behind
+
+
 def _host_array(value: Any, dtype: np.dtype) -> NDArray[Any]:
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)

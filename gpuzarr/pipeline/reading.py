@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr import runtime
-from gpuzarr.batch import MISSING, Batch, Scratch
+from gpuzarr.batch import MISSING, Scratch
 from gpuzarr.codecs.chain import Chain, chain_of
 from gpuzarr.config import config
 from gpuzarr.device import Device
 from gpuzarr.locate import check_extents, locate
 from gpuzarr.pipeline.counts import count
-from gpuzarr.pipeline.waves import naming, started_ahead
-from gpuzarr.place import Boxes, Placement, contiguous_offsets
+from gpuzarr.pipeline.waves import naming, slots_in, started_ahead
+from gpuzarr.place import Placement
 from gpuzarr.plan import ReadPlan, chunk_shape
 from gpuzarr.report import Report, Tally, timed
 from gpuzarr.route import Route, choose
@@ -116,7 +116,9 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
         with naming(read.plan, wave.rows[rows], chain, device, "read"):
             if wave.extents.are_ranges:
                 check_extents(batch, wave.extents.nbytes[rows])
-            target = _direct_target(read, chain, placement, device)
+            target = None
+            if chain.writes:
+                target = slots_in(read.target, read.field, chain.layout, placement, device)
             decoded = chain.decode(batch, target, device, scratch, tally.seconds)
         tally.bytes_decoded = len(rows) * chain.layout.size
         if target is None:
@@ -149,22 +151,6 @@ def _waves(
             stop.watch(fetch)
             chain = chain_of(spec.format(chunk_shape(spec, coords[0])))
             yield _Wave(read, rows, chain, route, extents, fetch)
-
-
-def _direct_target(read: Read, chain: Chain, placement: Placement, device: Device) -> Batch | None:
-    """Slots in the result itself, where the last stage can write each chunk in one piece."""
-    layout, target = chain.layout, read.target
-    if not chain.writes or not isinstance(placement, Boxes) or read.field is not None:
-        return None
-    if not layout.is_c_order or layout.on_host_only or layout.dtype != target.dtype:
-        return None
-    arena = device.arena_of(target)
-    if arena is None:
-        return None
-    offsets = contiguous_offsets(placement, layout.shape, target.shape, layout.dtype.itemsize)
-    if offsets is None:
-        return None
-    return Batch(arena, offsets, np.full(len(offsets), layout.size, np.int64))
 
 
 def _fill(read: Read, device: Device, placement: Placement, present: NDArray[np.bool_]) -> None:

@@ -1,18 +1,20 @@
-"""Waves with their requests started ahead, and the names that errors get."""
+"""What waves of reading and of writing share."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr.batch import Batch
 from gpuzarr.codecs.chain import Chain, StageError
 from gpuzarr.device import Device
 from gpuzarr.errors import EncodingError, StreamError
+from gpuzarr.place import Boxes, Layout, Placement, contiguous_offsets
 from gpuzarr.plan import ReadPlan
 
 Ints = NDArray[np.int64]
@@ -41,6 +43,27 @@ def started_ahead[W: Started](waves: Iterable[W]) -> Iterator[W]:
             requests -= pending[0].requests
             yield pending.popleft()
     yield from pending
+
+
+def slots_in(
+    array: Any, field: Any, layout: Layout, placement: Placement, device: Device
+) -> Batch | None:
+    """Slots in a result, or a value, itself: where each chunk lies in one piece as it is decoded.
+
+    None where it does not.
+    """
+    if not isinstance(placement, Boxes) or field is not None or not layout.is_c_order:
+        return None
+    if layout.on_host_only or layout.dtype != array.dtype:
+        return None
+    arena = device.arena_of(array)
+    if arena is None:
+        return None
+    offsets = contiguous_offsets(placement, layout.shape, array.shape, layout.dtype.itemsize)
+    if offsets is None:
+        return None
+    sizes = np.full(len(offsets), layout.size, np.int64)
+    return Batch(arena, offsets, sizes, layout.dtype)
 
 
 @contextmanager

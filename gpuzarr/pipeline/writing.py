@@ -6,10 +6,7 @@ A stored object is written in one piece: a chunk by itself, a shard with all tha
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +20,13 @@ from gpuzarr.device import Device
 from gpuzarr.pipeline.counts import count
 from gpuzarr.pipeline.merging import Shards
 from gpuzarr.pipeline.reading import route_of
-from gpuzarr.pipeline.waves import naming, started_ahead
-from gpuzarr.place import Boxes, Layout, Placement, contiguous_offsets
+from gpuzarr.pipeline.under_way import UnderWay, tell_what_is_written
+from gpuzarr.pipeline.waves import naming, slots_in, started_ahead
+from gpuzarr.place import Boxes, Layout, Placement
 from gpuzarr.plan import ReadPlan, chunk_shape
 from gpuzarr.report import Tally, WriteReport, timed
 from gpuzarr.shards import Extents
-from gpuzarr.sources import Fetch, Sink, Source, Storing
+from gpuzarr.sources import Fetch, Sink, Source
 from gpuzarr.sources.memory import Held
 from gpuzarr.spec import Spec
 
@@ -102,7 +100,7 @@ def write(writes: Sequence[Write], device: Device, stop: runtime.Stop | None = N
         those that are written.
     """
     stop = stop or runtime.Stop()
-    under_way = _UnderWay(stop)
+    under_way = UnderWay(stop)
 
     def work(wave: _Wave) -> None:
         with Scratch.lent() as scratch:
@@ -116,12 +114,12 @@ def write(writes: Sequence[Write], device: Device, stop: runtime.Stop | None = N
         under_way.finish()
     except BaseException as error:
         under_way.give_up()
-        _tell_what_is_written(error, writes)
+        tell_what_is_written(error, [w.report for w in writes])
         raise
 
 
 def _write_wave(
-    wave: _Wave, device: Device, scratch: Scratch, stop: runtime.Stop, under_way: _UnderWay
+    wave: _Wave, device: Device, scratch: Scratch, stop: runtime.Stop, under_way: UnderWay
 ) -> None:
     """gather → encode → store, for the chunks of one wave."""
     write, shards, tally = wave.write, wave.shards, Tally()
@@ -159,7 +157,7 @@ def _encoded(
     """The new streams of some rows; none where nothing but the fill value is left."""
     write, chain, rows = wave.write, wave.chain, wave.rows[part]
     placement = write.plan.parts.placement(rows)
-    chunks = _in_place(write, chain.layout, placement, device)
+    chunks = slots_in(write.value, write.field, chain.layout, placement, device)
     if chunks is None:
         present = ~wave.covered[part] & (existing.sizes != MISSING)
         chunks = _merged(wave, rows, placement, present, existing, device, scratch, tally)
@@ -175,22 +173,6 @@ def _encoded(
     with naming(write.plan, rows[stored], chain, device, "written"):
         encoded = chain.encode(chunks.take(stored), device, tally.seconds)
     return _spread(encoded, stored, len(rows))
-
-
-def _in_place(write: Write, layout: Layout, placement: Placement, device: Device) -> Batch | None:
-    """Slots in the value itself, where it holds whole chunks as they are encoded."""
-    value = write.value
-    if not isinstance(placement, Boxes) or write.field is not None or not layout.is_c_order:
-        return None
-    if layout.on_host_only or layout.dtype != value.dtype:
-        return None
-    arena = device.arena_of(value)
-    if arena is None:
-        return None
-    offsets = contiguous_offsets(placement, layout.shape, value.shape, layout.dtype.itemsize)
-    if offsets is None:
-        return None
-    return Batch(arena, offsets, np.full(len(offsets), layout.size, np.int64), layout.dtype)
 
 
 def _merged(
@@ -271,52 +253,3 @@ def _waves(
 def _threads(write: Write) -> int:
     objects = len(write.plan.cuts) - 1 if write.spec.levels else write.plan.count
     return max(1, min(runtime.thread_limit(), objects))
-
-
-class _UnderWay:
-    """Objects on their way into stores, no more than the store wants at once."""
-
-    def __init__(self, stop: runtime.Stop) -> None:
-        self._stop, self._lock = stop, threading.Lock()
-        self._storing: deque[tuple[Storing, int]] = deque()
-        self._objects = 0
-
-    def add(self, storing: Storing, objects: int, ahead: int) -> None:
-        """Have it waited for, now or later."""
-        self._stop.watch(storing)
-        with self._lock:
-            self._storing.append((storing, objects))
-            self._objects += objects
-        self._wait(ahead)
-
-    def finish(self) -> None:
-        """Wait for all."""
-        self._wait(0)
-
-    def _wait(self, left: int) -> None:
-        while True:
-            with self._lock:
-                if not self._storing or self._objects <= left:
-                    return
-                storing, objects = self._storing.popleft()
-                self._objects -= objects
-            storing.result()
-            self._stop.forget(storing)
-
-    def give_up(self) -> None:
-        """Cancel what has not been sent, and wait for the rest."""
-        for storing, _ in self._storing:
-            storing.cancel()
-        for storing, _ in self._storing:
-            with suppress(BaseException):
-                storing.result()
-
-
-def _tell_what_is_written(error: BaseException, writes: Sequence[Write]) -> None:
-    written = [key for write in writes for key in write.report.written]
-    error.written = written  # type: ignore[attr-defined]
-    if not written:
-        error.add_note("Nothing was written.")
-        return
-    names = ", ".join(map(repr, written[:10])) + (", …" if len(written) > 10 else "")
-    error.add_note(f"{len(written)} stored objects were written before: {names}.")
