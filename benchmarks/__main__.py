@@ -1,7 +1,8 @@
-"""Whole reads of local stores, page cache warm, every peer on the same stores in one run.
+"""Whole reads and writes of local stores, page cache warm, every peer on the same stores.
 
 Each result is compared with the source before anything is timed; then the peers take turns, in an
-order that rotates, and medians are shown. Run it on a machine that does nothing else.
+order that rotates, and medians are shown. Run it on a machine that does nothing else. zarrs is
+among the peers where it is installed (the dependency group ``peers-light``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -23,33 +25,68 @@ from rich.console import Console
 from rich.table import Table
 
 import gpuzarr
-from benchmarks.peers import PEERS, Reader
-from benchmarks.stores import SIZES, Size, build, field, layouts
+from benchmarks.peers import NULL, PEERS
+from benchmarks.stores import SIZES, Size, build, empty, field, layouts
 from gpuzarr.runtime import thread_limit
 
+OURS = ("gpuzarr", "gpuzarr in zarr")
+OTHERS = ("zarr fused", "zarrs")
+"""The peers that ratios are shown against."""
 
-def measure(readers: dict[str, Reader], repetitions: int) -> dict[str, list[float]]:
+
+def measure(calls: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:
     """Seconds of each peer; in every round each has one turn, and the first one changes."""
-    seconds: dict[str, list[float]] = {name: [] for name in readers}
-    names = list(readers)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
     for turn in range(repetitions):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             started = perf_counter()
-            readers[name]()
+            calls[name]()
             seconds[name].append(perf_counter() - started)
     return seconds
 
 
-def run_row(root: Path, size: Size, row: str, data: np.ndarray, repetitions: int) -> dict[str, Any]:
-    """Build, check and time one row."""
+def run_read(
+    root: Path, size: Size, row: str, data: np.ndarray, repetitions: int
+) -> dict[str, Any]:
+    """Build, check and time whole reads of one store."""
     path, ratio = build(root, size, row, data)
-    readers = {name: make(path) for name, make in PEERS.items()}
-    for name, reader in readers.items():
-        if not np.array_equal(reader(), data):
+    arrays = {name: opened(path) for name, opened in PEERS.items()}
+    for name, array in arrays.items():
+        if not np.array_equal(array[...], data):
             raise SystemExit(f"{name} reads {row} {size.name} wrongly; nothing was timed.")
-    seconds = measure(readers, repetitions)
+    calls = {name: lambda a=array: a[...] for name, array in arrays.items()}
+    null = NULL(path)
+    calls["null"] = lambda: null[...]
+    return _result("read", size, row, data, ratio, measure(calls, repetitions))
+
+
+def run_write(
+    root: Path, size: Size, row: str, data: np.ndarray, repetitions: int
+) -> dict[str, Any]:
+    """Check and time writing all chunks of one store that exists, by each peer in turn."""
+    path = empty(root, size, row, data)
+    arrays = {name: opened(path) for name, opened in PEERS.items()}
+    for name, array in arrays.items():
+        array[...] = data if name == "gpuzarr" else data + 1
+        array[...] = data
+        if not np.array_equal(PEERS["zarr default"](path)[...], data):
+            raise SystemExit(f"{name} writes {row} {size.name} wrongly; nothing was timed.")
+    ratio = data.nbytes / arrays["zarr default"].nbytes_stored()
+
+    def store(array: Any) -> None:
+        array[...] = data
+
+    calls = {name: lambda a=array: store(a) for name, array in arrays.items()}
+    return _result("write", size, row, data, ratio, measure(calls, repetitions))
+
+
+def _result(
+    what: str, size: Size, row: str, data: np.ndarray, ratio: float, seconds: dict[str, list[float]]
+) -> dict[str, Any]:
     medians = {name: statistics.median(s) for name, s in seconds.items()}
     return {
+        "what": what,
         "row": row,
         "chunk": size.name,
         "chunks": size.grid**2,
@@ -60,23 +97,26 @@ def run_row(root: Path, size: Size, row: str, data: np.ndarray, repetitions: int
             name: [round(1e3 * min(s), 2), round(1e3 * max(s), 2)] for name, s in seconds.items()
         },
         "speedup": {
-            name: round(s / medians["gpuzarr"], 2)
-            for name, s in medians.items()
-            if name != "gpuzarr"
+            f"{ours} / {other}": round(medians[other] / medians[ours], 2)
+            for ours in OURS
+            for other in OTHERS
+            if other in medians
         },
     }
 
 
-def table(results: list[dict[str, Any]]) -> Table:
+def table(results: list[dict[str, Any]], what: str) -> Table:
     """The results, a row each."""
-    shown = Table(title=f"Whole reads, medians in ms; {thread_limit()} threads")
-    for column in ("chunk", "codec", "ratio", *PEERS, *(f"× {n}" for n in PEERS if n != "gpuzarr")):
+    results = [r for r in results if r["what"] == what]
+    shown = Table(title=f"Whole {what}s, medians in ms; {thread_limit()} threads")
+    peers, ratios = list(results[0]["median_ms"]), list(results[0]["speedup"])
+    for column in ("chunk", "codec", "ratio", *peers, *(f"× {name}" for name in ratios)):
         shown.add_column(column, justify="left" if column == "codec" else "right")
     for r in results:
         shown.add_row(
             r["chunk"], r["row"], f"{r['compression']:.2f}",
-            *(f"{r['median_ms'][name]:.1f}" for name in PEERS),
-            *(f"{r['speedup'][name]:.2f}" for name in PEERS if name != "gpuzarr"),
+            *(f"{r['median_ms'][name]:.1f}" for name in peers),
+            *(f"{r['speedup'][name]:.2f}" for name in ratios),
         )  # fmt: skip
     return shown
 
@@ -88,19 +128,25 @@ def _commit() -> str:
 
 
 def main(
-    repetitions: Annotated[int, typer.Option(help="Timed reads per peer and row.")] = 9,
+    repetitions: Annotated[int, typer.Option(help="Timed turns per peer and row.")] = 9,
     only: Annotated[str, typer.Option(help="Rows whose name contains this.")] = "",
     sizes: Annotated[str, typer.Option(help="Chunk sizes, separated by commas.")] = "16K,256K,4M",
+    what: Annotated[str, typer.Option(help="read, write, or both by a comma.")] = "read,write",
     output: Annotated[Path | None, typer.Option(help="Where to write the JSON.")] = None,
 ) -> None:
-    """Compare gpuzarr with zarr-python on this machine."""
-    results = []
+    """Compare gpuzarr with zarr-python, and with zarrs, on this machine."""
+    results: list[dict[str, Any]] = []
+    runs = {"read": run_read, "write": run_write}
     with tempfile.TemporaryDirectory() as folder:
         for size in (s for s in SIZES if s.name in sizes.split(",")):
             data = field(size.side * size.grid)
-            rows = [row for row in layouts(size) if only in row]
-            results += [run_row(Path(folder), size, row, data, repetitions) for row in rows]
-    Console().print(table(results))
+            for row in (row for row in layouts(size) if only in row):
+                results += [
+                    runs[kind](Path(folder), size, row, data, repetitions)
+                    for kind in what.split(",")
+                ]
+    for kind in what.split(","):
+        Console(width=200).print(table(results, kind))
     if output is not None:
         about = {
             "date": datetime.date.today().isoformat(),

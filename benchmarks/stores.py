@@ -63,11 +63,18 @@ def layouts(size: Size) -> dict[str, dict[str, Any]]:
     }
 
 
-def build(root: Path, size: Size, row: str, data: np.ndarray) -> tuple[Path, float]:
-    """Write one store; its path and how many times smaller than the data it is."""
+def empty(root: Path, size: Size, row: str, data: np.ndarray) -> Path:
+    """Make one store without chunks; its path."""
     path = root / f"{size.name} {row}.zarr"
-    array = zarr.create_array(
+    zarr.create_array(
         path, shape=data.shape, dtype=data.dtype, overwrite=True, **layouts(size)[row]
     )
+    return path
+
+
+def build(root: Path, size: Size, row: str, data: np.ndarray) -> tuple[Path, float]:
+    """Write one store; its path and how many times smaller than the data it is."""
+    path = empty(root, size, row, data)
+    array = zarr.open_array(path, mode="r+")
     array[:] = data
     return path, data.nbytes / array.nbytes_stored()

@@ -19,8 +19,9 @@ class Enabled:
 
     def __init__(self, device: str) -> None:
         self._undo = ExitStack()
-        buffer = "zarr.buffer.cpu.NDBuffer" if device == "cpu" else _path(ResultBuffer)
-        options = {"codec_pipeline.path": _path(GpuzarrCodecPipeline), "ndbuffer": buffer}
+        options = {
+            "codec_pipeline.path": _path(GpuzarrCodecPipeline), "ndbuffer": _path(ResultBuffer),
+        }  # fmt: skip
         self._undo.enter_context(zarr.config.set(options))
         self._undo.enter_context(config.set({"pipeline_device": device}))
 

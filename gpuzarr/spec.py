@@ -112,7 +112,7 @@ class Spec:
     codecs: tuple[CodecConfig, ...]
     order: Literal["C", "F"]
     key_of: Callable[[list[list[int]]], list[str]]
-    _formats: dict[tuple[int, ...], ChunkFormat] = field(default_factory=dict)
+    _formats: dict[tuple[tuple[int, ...], bool], ChunkFormat] = field(default_factory=dict)
 
     @cached_property
     def dtype(self) -> np.dtype:
@@ -150,16 +150,19 @@ class Spec:
             for a in range(len(self.shape))
         )
 
-    def format(self, shape: tuple[int, ...]) -> ChunkFormat:
-        """How innermost chunks of this shape are encoded."""
-        found = self._formats.get(shape)
+    def format(self, shape: tuple[int, ...], write_empty: bool = False) -> ChunkFormat:
+        """How innermost chunks of this shape are encoded.
+
+        `write_empty` is for a sharding codec among the codecs, which has to know it.
+        """
+        found = self._formats.get((shape, write_empty))
         if found is None:
-            config = replace(_CONFIG, order=self.order)
+            config = replace(_CONFIG, order=self.order, write_empty_chunks=write_empty)
             prototype = default_buffer_prototype()
             spec = ArraySpec(shape, self.zdtype, self.fill_value, config, prototype)
             specs = _resolve(self.codecs, spec) if self.zarr_format == 3 else (spec,)
             found = ChunkFormat(self.dtype, shape, self.order, self.codecs, specs)
-            self._formats[shape] = found
+            self._formats[shape, write_empty] = found
         return found
 
     def keys(self, coords: Ints) -> list[str]:

@@ -56,11 +56,14 @@ class ResultBuffer(cpu.NDBuffer):
         return self._array is None
 
     def allocate_on(self, device: Device) -> Any:
-        """Choose this device, in native byte order; the array to fill."""
+        """Choose this device, which but for the host has native byte order; the array to fill."""
         assert self._wanted is not None
-        shape, dtype, _ = self._wanted
-        self._array = device.new_result(shape, dtype.newbyteorder("="))
-        return self._array
+        shape, dtype, order = self._wanted
+        if device.name != "cpu":
+            self._array = device.new_result(shape, dtype.newbyteorder("="))
+        elif order == "C":
+            self._array = device.new_result(shape, dtype)
+        return self._data
 
     @property
     def _data(self) -> Any:

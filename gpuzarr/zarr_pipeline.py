@@ -190,7 +190,7 @@ class GpuzarrCodecPipeline(CodecPipeline):
     ) -> tuple[GetResult, ...]:
         items, absent = store.items, np.zeros(len(store.items), bool)
         device = devices.get(self._device_of(items, out))
-        if isinstance(out, ResultBuffer) and out.is_unfilled and device.name != "cpu":
+        if isinstance(out, ResultBuffer) and out.is_unfilled:
             result: Any = out.allocate_on(device)
         else:
             result = out.as_ndarray_like()

@@ -169,7 +169,7 @@ def _encoded(
     tally.missing += len(rows) - len(stored)
     tally.bytes_encoded += len(stored) * chain.layout.size
     if not len(stored):
-        return _spread(Batch.uniform(chunks.arena, 0, 0), stored, len(rows))
+        return _spread(_NOTHING, stored, len(rows))
     with naming(write.plan, rows[stored], chain, device, "written"):
         encoded = chain.encode(chunks.take(stored), device, tally.seconds)
     return _spread(encoded, stored, len(rows))
@@ -237,7 +237,7 @@ def _waves(
             rows = plan.order[first:last]
             coords = plan.parts.coords(rows)
             covered = write.covers(rows, bool(spec.levels))
-            chain = chain_of(spec.format(chunk_shape(spec, coords[0])))
+            chain = chain_of(spec.format(chunk_shape(spec, coords[0]), write.write_empty))
             if spec.levels:
                 shards = Shards(spec, coords)
                 old = shards.not_rewritten(covered)
