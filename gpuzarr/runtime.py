@@ -1,4 +1,4 @@
-"""Runs the waves of a read on threads.
+"""Runs the waves of a read or a write on threads.
 
 The caller's thread works too, so a read by one thread has no hand-over at all, and a pool that
 others keep busy can never block it. The first error, or Ctrl-C, stops the rest at their next
@@ -133,4 +133,4 @@ def run[T](work: Callable[[T], None], items: Iterable[T], threads: int, stop: St
     for failure in sorted(filter(None, failures), key=lambda f: isinstance(f, CancelledError)):
         raise failure
     if stop.is_set():
-        raise CancelledError("The read was cancelled.")
+        raise CancelledError("The read or write was cancelled.")

@@ -45,7 +45,7 @@ def broadcast(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """
     given = array.shape
     while array.ndim > len(shape) and array.shape[0] == 1:
-        array = array[0]
+        array = array[0, ...]  # a view, also where the element is an object
     try:
         if array.ndim > len(shape):
             raise ValueError("too many axes")

@@ -60,7 +60,7 @@ class Shards:
         count = self._old.sizes.shape[1]
         if not len(shards):
             return
-        inner = np.stack(np.unravel_index(np.arange(count), self._spec.chunks_per_outer), axis=-1)
+        inner = np.indices(self._spec.chunks_per_outer).reshape(self._outer.shape[1], count).T
         chunks = (self._outer[shards] * self._per_outer)[:, None] + inner
         chunks = chunks.reshape(-1, inner.shape[1])
         held = Memory([self.keys[s] for s in shards.tolist()], old)

@@ -187,8 +187,10 @@ def _merged(
 ) -> Batch:
     """Whole chunks: what is stored, or the fill value, and the value over it."""
     write, chain = wave.write, wave.chain
-    chunks = _slots(chain, len(rows), device, scratch)
-    blank = ~present & ~_overwritten(placement, chain.layout)
+    chunks = _slots(chain, len(rows), bool(write.spec.levels), device, scratch)
+    blank = ~present
+    if write.field is None:
+        blank &= ~_overwritten(placement, chain.layout)
     if blank.any():
         timed(tally, "fill", device.fill_chunks, chunks.take(blank), chain.layout, write.spec.fill)
     if present.any():
@@ -202,12 +204,12 @@ def _merged(
     return chunks
 
 
-def _slots(chain: Chain, count: int, device: Device, scratch: Scratch) -> Batch:
-    """Memory for whole chunks; its own where it is what will be stored."""
+def _slots(chain: Chain, count: int, is_sharded: bool, device: Device, scratch: Scratch) -> Batch:
+    """Memory for whole chunks; not to be used again where it has to wait for its shard."""
     layout = chain.layout
     if layout.on_host_only:
         arena: Any = np.empty(count * layout.size, layout.dtype)
-    elif chain.stages:
+    elif chain.stages or not is_sharded:
         arena = scratch.take("chunks", count * layout.size)
     else:
         arena = device.empty(count * layout.size)
