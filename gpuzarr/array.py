@@ -58,6 +58,7 @@ class Array(Described):
         *,
         mode: str = "r",
         zarr_array: zarr.Array[Any] | None = None,
+        write_empty: bool | None = None,
     ) -> None:
         self._metadata = metadata
         self._spec = read_spec(metadata, path, str(store))
@@ -66,6 +67,8 @@ class Array(Described):
         self._source = source_of(store)
         self._last_read: Report | None = None
         self._last_write: WriteReport | None = None
+        # zarr-python, too, keeps to the configuration under which an array was opened
+        self._write_empty = _writes_empty(zarr_array) if write_empty is None else write_empty
 
     @property
     def store(self) -> Store:
@@ -243,7 +246,8 @@ class Array(Described):
         return self.meta_array.__dlpack_device__()  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        opened = partial(Array, mode=self._mode, zarr_array=self._zarr)
+        kept = {"zarr_array": self._zarr, "write_empty": self._write_empty}
+        opened = partial(Array, mode=self._mode, **kept)
         return opened, (self._metadata, self._store, self.path, self.device)
 
     def __repr__(self) -> str:
@@ -271,14 +275,9 @@ class Array(Described):
         self._last_write = WriteReport(self.device, sink.name)
         planned = pipeline.Write(
             plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
-            self._writes_empty_chunks(), self._last_write, wanted.field,
+            self._write_empty, self._last_write, wanted.field,
         )  # fmt: skip
         pipeline.write([planned], self._device)
-
-    def _writes_empty_chunks(self) -> bool:
-        if self._zarr is not None:
-            return self._zarr.config.write_empty_chunks
-        return bool(zarr.config.get("array.write_empty_chunks"))
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Append along an axis; the new shape.
@@ -307,6 +306,12 @@ class Array(Described):
                 f"mode='r+' and from a store that takes writes."
             )
         return self.zarr
+
+
+def _writes_empty(array: zarr.Array[Any] | None) -> bool:
+    if array is not None:
+        return array.config.write_empty_chunks
+    return bool(zarr.config.get("array.write_empty_chunks"))
 
 
 def _basic(key: Any, array: Array) -> Selection:

@@ -7,22 +7,26 @@ wave. The pool is remade in a forked child.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Protocol
 
 from gpuzarr.config import config
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
+_callers: ThreadPoolExecutor | None = None
+_MOST_CALLERS = 1024
 
 
 def _reset_after_fork() -> None:
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    global _pool, _callers, _lock
+    _pool, _callers, _lock = None, None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -52,6 +56,22 @@ def _helpers() -> ThreadPoolExecutor:
             workers = max(thread_limit(), os.cpu_count() or 1)
             _pool = ThreadPoolExecutor(workers, thread_name_prefix="gpuzarr")
         return _pool
+
+
+async def in_thread[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """`asyncio.to_thread`, on threads of our own.
+
+    Many stores run their requests on the threads of the event loop; work that waits for these
+    requests must not take those threads from them.
+    """
+    global _callers
+    with _lock:
+        if _callers is None:
+            _callers = ThreadPoolExecutor(_MOST_CALLERS, thread_name_prefix="gpuzarr-call")
+        pool = _callers
+    context = contextvars.copy_context()
+    call = partial(context.run, work, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(pool, call)
 
 
 class Cancellable(Protocol):

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from zarr.abc.codec import Codec, CodecPipeline, GetResult
+from zarr.codecs import ShardingCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.chunk_utils import evolve_codecs
@@ -176,11 +177,14 @@ class GpuzarrCodecPipeline(CodecPipeline):
     async def encode(
         self, chunk_arrays_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]
     ) -> Iterable[Buffer | None]:
-        """Encode chunks, or whole shards, each by itself; None for one that need not be stored."""
+        """Encode chunks, or whole shards, each by itself; None for a shard that holds nothing."""
         results: list[Buffer | None] = []
+        has_shards = any(isinstance(codec, ShardingCodec) for codec in self.codecs)
         for array, spec in chunk_arrays_and_specs:
             holder = _Bytes(None)
             if array is not None:
+                if not has_shards:  # to leave out empty chunks is not for codecs to decide
+                    spec = replace(spec, config=replace(spec.config, write_empty_chunks=True))
                 await self.write([(holder, spec, *_whole(spec))], array)
             results.append(holder.data)
         return results

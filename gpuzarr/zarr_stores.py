@@ -39,7 +39,7 @@ class Opened:
         """Work in a thread, so that the event loop stays free; cancelling ends the work."""
         try:
             if self.setters is None:
-                return await asyncio.to_thread(work, *args, **kwargs)
+                return await runtime.in_thread(work, *args, **kwargs)
             # Whoever waits for this may fill the threads of the loop: it gets one of its own.
             with ThreadPoolExecutor(1) as thread:
                 loop = asyncio.get_running_loop()

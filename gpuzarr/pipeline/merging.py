@@ -60,9 +60,10 @@ class Shards:
         count = self._old.sizes.shape[1]
         if not len(shards):
             return
-        inner = np.indices(self._spec.chunks_per_outer).reshape(self._outer.shape[1], count).T
+        ndim = len(self._per_outer)
+        inner = np.indices(self._spec.chunks_per_outer).reshape(ndim, count).T
         chunks = (self._outer[shards] * self._per_outer)[:, None] + inner
-        chunks = chunks.reshape(-1, inner.shape[1])
+        chunks = chunks.reshape(len(shards) * count, ndim)
         held = Memory([self.keys[s] for s in shards.tolist()], old)
         extents, _ = locate(self._spec, chunks, held, device, report, stop)
         streams = held.start(extents).batch

@@ -33,7 +33,7 @@ def contents(store: Store) -> dict[str, bytes]:
 
 def read_by_zarr(store: Store) -> np.ndarray:
     """The whole array as zarr-python reads it, newly opened, by its own pipeline."""
-    array = zarr.open_array(store, mode="r")
+    array = zarr.open_array(store, mode="r+")  # of a zip file there is no read-only copy
     found = np.asarray(array[...])  # a scalar for a 0-d array, in native byte order
     return found if found.ndim else found.astype(array.dtype)
 

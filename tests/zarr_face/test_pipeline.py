@@ -111,7 +111,7 @@ def test_the_order_of_codecs_is_checked_as_zarr_does() -> None:
     for kind in (GpuzarrCodecPipeline, BatchedCodecPipeline):
         with pytest.raises((TypeError, ValueError), match="codec"):
             kind.from_codecs(codecs)
-        with pytest.raises(ValueError, match="array->bytes"):
+        with pytest.raises(ValueError, match="ArrayBytesCodec"):
             kind.from_codecs([ZstdCodec()])
 
 
@@ -335,9 +335,7 @@ def test_a_codec_that_the_user_put_in_place_of_zarrs_stays_in_charge(sharded: bo
     override = {"codecs.gzip": f"{__name__}.Inverting"}
     more: dict[str, Any] = {"chunks": (4, 3), "shards": (8, 6) if sharded else None}
     with zarr.config.set(override), gpuzarr.enable():
-        ours = zarr.create_array(
-            {}, shape=(10, 6), dtype="f4", compressors=Inverting(), **arguments
-        )
+        ours = zarr.create_array({}, shape=(10, 6), dtype="f4", compressors=Inverting(), **more)
         before = pipeline.counts()["foreign"].get("gzip", 0)
         ours[...] = VALUES
         ours = zarr.open_array(ours.store)
