@@ -202,7 +202,8 @@ class Array(Described):
         """How a selection would be read: chunks, stages, devices and why. Nothing is read."""
         plan = plan_read(self._spec, parts_of(self._spec.grid, _basic(selection, self).what))
         route = pipeline.route_of(plan, self._device)
-        return Explanation.of(plan, route, self._source.name)
+        in_zarr = getattr(self._zarr and self._zarr.async_array.codec_pipeline, "explain", None)
+        return Explanation.of(plan, route, self._source.name, in_zarr and in_zarr())
 
     @property
     def last_read(self) -> Report | None:
@@ -246,8 +247,9 @@ class Array(Described):
         return self.meta_array.__dlpack_device__()  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = {"zarr_array": self._zarr, "write_empty": self._write_empty}
-        opened = partial(Array, mode=self._mode, **kept)
+        opened = partial(
+            Array, mode=self._mode, zarr_array=self._zarr, write_empty=self._write_empty
+        )
         return opened, (self._metadata, self._store, self.path, self.device)
 
     def __repr__(self) -> str:

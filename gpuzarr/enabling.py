@@ -10,7 +10,7 @@ import zarr
 
 from gpuzarr import device as devices
 from gpuzarr.config import config
-from gpuzarr.zarr_buffers import ResultBuffer
+from gpuzarr.zarr_buffers import HOST_RESULTS, ResultBuffer
 from gpuzarr.zarr_pipeline import GpuzarrCodecPipeline
 
 
@@ -19,9 +19,8 @@ class Enabled:
 
     def __init__(self, device: str) -> None:
         self._undo = ExitStack()
-        options = {
-            "codec_pipeline.path": _path(GpuzarrCodecPipeline), "ndbuffer": _path(ResultBuffer),
-        }  # fmt: skip
+        buffer = HOST_RESULTS if device == "cpu" else _path(ResultBuffer)
+        options = {"codec_pipeline.path": _path(GpuzarrCodecPipeline), "ndbuffer": buffer}
         self._undo.enter_context(zarr.config.set(options))
         self._undo.enter_context(config.set({"pipeline_device": device}))
 

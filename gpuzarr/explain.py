@@ -25,6 +25,9 @@ class Explanation:
         How the work is cut and how many threads take part.
     stages
         One `StageRoute` per decoding stage.
+    in_zarr
+        What does the work when zarr-python reads this array, if `gpuzarr.enable` was in effect
+        when zarr-python opened it.
     """
 
     array: str
@@ -36,9 +39,12 @@ class Explanation:
     waves: int
     threads: int
     stages: tuple[StageRoute, ...]
+    in_zarr: str | None = None
 
     @classmethod
-    def of(cls, plan: ReadPlan, route: Route, source: str) -> Explanation:
+    def of(
+        cls, plan: ReadPlan, route: Route, source: str, in_zarr: str | None = None
+    ) -> Explanation:
         """Of a plan and its route."""
         spec = plan.spec
         return cls(
@@ -51,6 +57,7 @@ class Explanation:
             len(plan.waves(route.chunks_per_wave)),
             route.threads,
             route.stages,
+            in_zarr,
         )
 
     @property
@@ -67,4 +74,6 @@ class Explanation:
         if not self.stages:
             lines.append("  no codec: chunks are copied into place")
         lines += [f"  {s.stage}: {s.device}, {s.reason}" for s in self.stages]
+        if self.in_zarr is not None:
+            lines.append(f"  in zarr-python: {self.in_zarr}")
         return "\n".join(lines)

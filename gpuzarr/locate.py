@@ -125,6 +125,18 @@ def _as_integers(index: Batch, chain: Chain) -> NDArray[np.uint64]:
     return np.stack(rows).astype(np.uint64)
 
 
+def check_streams(spec: Spec, extents: Extents, streams: Batch, device: Device) -> None:
+    """`check_extents`; the error names the stored object.
+
+    Raises
+    ------
+    ShardIndexError
+        For the first stream that is shorter than its extent.
+    """
+    with _naming(spec, extents, device):
+        check_extents(streams, extents.nbytes)
+
+
 def check_extents(batch: Batch, expected: Ints) -> None:
     """A stream shorter than its extent means an index that points outside its shard."""
     short = np.flatnonzero((expected >= 0) & (batch.sizes != expected))

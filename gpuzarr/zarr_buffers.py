@@ -96,4 +96,12 @@ class ResultBuffer(cpu.NDBuffer):
         return data if isinstance(data, np.ndarray) else data.get()
 
 
+class HostResultBuffer(ResultBuffer):
+    """The same, in host memory only."""
+
+
+HOST_RESULTS = "zarr_buffers.HostResultBuffer"
+"""Its name among zarr-python's: anndata takes every name in which "gpu" stands for CuPy's."""
+
 register_ndbuffer(ResultBuffer)
+register_ndbuffer(HostResultBuffer, HOST_RESULTS)

@@ -27,7 +27,7 @@ from gpuzarr.plan import plan_read, plan_write
 from gpuzarr.report import Report, WriteReport
 from gpuzarr.spec import Spec
 from gpuzarr.values import broadcast
-from gpuzarr.zarr_buffers import ResultBuffer
+from gpuzarr.zarr_buffers import HostResultBuffer, ResultBuffer
 from gpuzarr.zarr_stores import Opened, opened
 
 _logger = logging.getLogger("gpuzarr")
@@ -263,6 +263,11 @@ class GpuzarrCodecPipeline(CodecPipeline):
     def _device_of(self, items: Sequence[Item], out: NDBuffer) -> str:
         """Where this result shall be."""
         if self.device == "cpu" or self.host_only or not out.shape:
+            return "cpu"
+        if isinstance(out, HostResultBuffer):
+            return "cpu"
+        is_ours_to_choose = isinstance(out, ResultBuffer) and out.is_unfilled
+        if not is_ours_to_choose and isinstance(out.as_ndarray_like(), np.ndarray):
             return "cpu"
         if not isinstance(items[0][3], tuple):  # zarr-python makes NumPy arrays of these
             return "cpu"

@@ -13,7 +13,7 @@ from zarr.storage import StorePath
 
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Batch
-from gpuzarr.errors import StoreError, UnsupportedError
+from gpuzarr.errors import GpuzarrError, StoreError, UnsupportedError
 from gpuzarr.items import Item
 from gpuzarr.sources import Sink, Source
 from gpuzarr.sources.memory import Memory, MemorySink
@@ -51,8 +51,7 @@ class Opened:
             if error.__cause__ is None:
                 raise
             # zarr-python lets what a store raises through, and its users look for that.
-            error.__cause__.add_note(str(error))
-            raise error.__cause__ from None
+            raise _with_words_of(error, error.__cause__) from None
 
     async def finish(self) -> None:
         """Hand on what was written to memory."""
@@ -92,6 +91,15 @@ async def opened(items: list[Item], *, to_write: bool = False) -> Opened:
     objects = Batch(np.frombuffer(b"".join(data), np.uint8), offsets, sizes)
     keyed: list[Item] = [(_Key(k), *item[1:]) for k, item in zip(getters, items, strict=True)]
     return Opened(keyed, Memory(list(getters), objects), MemorySink(), getters)
+
+
+def _with_words_of(error: GpuzarrError, cause: BaseException) -> BaseException:
+    """What the store raised, told what we know: which key it was, what had been written."""
+    for note in (str(error), *getattr(error, "__notes__", ())):
+        cause.add_note(note)
+    if hasattr(error, "written"):
+        cause.written = error.written  # type: ignore[attr-defined]
+    return cause
 
 
 @dataclass(frozen=True)

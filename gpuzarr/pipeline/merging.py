@@ -12,7 +12,7 @@ from gpuzarr.batch import MISSING, Batch
 from gpuzarr.codecs.chain import chain_of
 from gpuzarr.device import Device
 from gpuzarr.errors import UnsupportedError
-from gpuzarr.locate import locate
+from gpuzarr.locate import check_streams, locate
 from gpuzarr.plan import distinct
 from gpuzarr.report import Indexes
 from gpuzarr.runtime import Stop
@@ -67,6 +67,7 @@ class Shards:
         held = Memory([self.keys[s] for s in shards.tolist()], old)
         extents, _ = locate(self._spec, chunks, held, device, report, stop)
         streams = held.start(extents).batch
+        check_streams(self._spec, extents, streams, device)
         self._old.offsets[shards] = streams.offsets.reshape(-1, count)
         self._old.sizes[shards] = streams.sizes.reshape(-1, count)
 

@@ -16,7 +16,7 @@ import pytest
 import strategies as some
 import zarr
 from harness import assert_same
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from strategies import Sample
 from writing.twins import contents, read_by_zarr
 from zarr.storage import MemoryStore
@@ -38,9 +38,6 @@ pytestmark = [
 def rectilinear_grids_are_allowed() -> Iterator[None]:
     with zarr.config.set({"array.rectilinear_chunks": True}):
         yield
-
-
-MANY = settings(max_examples=settings().max_examples * 3 // 2)
 
 
 def copied(store: Any) -> MemoryStore:
@@ -67,7 +64,7 @@ def values_for(draw: st.DrawFn, dtype: np.dtype, shape: tuple[int, ...]) -> Any:
         return value.astype(dtype.newbyteorder())
     if form == "other" and dtype.kind in "iuf":
         return value + np.float32(0.25) if dtype.kind in "iu" else value.astype("i2")
-    if form == "list" and dtype.kind in "iufb":
+    if form == "list" and dtype.kind in "iufb" and value.size:
         return value.tolist()
     return value[None, None] if form == "wider" else value
 
@@ -119,10 +116,26 @@ def assign(array: gpuzarr.Array, indexer: str, key: Any, value: Any) -> bool:
     return True
 
 
+def is_kept(sample: Sample) -> bool:
+    """Whether zarr-python reads what it wrote, whatever it was.
+
+    Labels that a codec does not know are lost, bits are rounded in C order only, and a codec of
+    another byte order than the opened array's (which v3 does not tell) takes values for others.
+    """
+    metadata = sample.array.metadata
+    if metadata.zarr_format == 3:
+        return "'>" not in str(metadata.to_dict()["codecs"])
+    lossy = (
+        numcodecs.Categorize
+        if metadata.order == "C"
+        else (numcodecs.Categorize, numcodecs.BitRound)
+    )
+    return not any(isinstance(f, lossy) for f in metadata.filters or ())
+
+
 def assert_assigned(data: st.DataObject, sample: Sample, count: int = 3) -> None:
     """Some assignments one after the other, each seen by zarr-python."""
-    filters = getattr(sample.array.metadata, "filters", None) or ()
-    assume(not any(isinstance(f, numcodecs.Categorize) for f in filters))
+    assume(is_kept(sample))
     store, mirror = copied(sample.store), np.array(sample.full, order="C")
     flat = mirror.reshape(-1)
     ours = gpuzarr.open_array(store, mode="r+")
@@ -140,7 +153,6 @@ def assert_assigned(data: st.DataObject, sample: Sample, count: int = 3) -> None
 # Assignments --------------------------------------------------------------------------------------
 
 
-@MANY
 @given(data=st.data(), sample=some.v2_arrays())
 def test_what_is_assigned_to_a_v2_array_is_what_zarr_python_reads(
     data: st.DataObject, sample: Sample
@@ -148,7 +160,6 @@ def test_what_is_assigned_to_a_v2_array_is_what_zarr_python_reads(
     assert_assigned(data, sample)
 
 
-@MANY
 @given(data=st.data(), sample=some.v3_arrays() | some.v3_arrays(rectilinear=True))
 def test_what_is_assigned_to_a_v3_array_is_what_zarr_python_reads(
     data: st.DataObject, sample: Sample
@@ -156,7 +167,6 @@ def test_what_is_assigned_to_a_v3_array_is_what_zarr_python_reads(
     assert_assigned(data, sample)
 
 
-@MANY
 @given(
     data=st.data(),
     sample=st.one_of(
@@ -211,10 +221,10 @@ GRIDS = st.one_of(
 )
 
 
-@MANY
 @given(data=st.data(), sample=GRIDS)
 def test_a_shape_changes_as_under_zarr_python(data: st.DataObject, sample: Sample) -> None:
     """Shrinking leaves cells beyond the shape, which a later shape may show again."""
+    assume(is_kept(sample))
     stores = copied(sample.store), copied(sample.store)
     ours = gpuzarr.open_array(stores[0], mode="r+")
     theirs = zarr.open_array(stores[1], mode="r+")
