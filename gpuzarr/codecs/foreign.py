@@ -110,7 +110,8 @@ class Foreign:
                 raise StreamError(slot, error.reason, error.kind) from error
             except Exception as error:
                 raise StreamError.refused(slot, f"what {self.name} encodes", error) from error
-            dtype = flat.dtype
+            if self._config.kind == "buffer" or flat.dtype.hasobject:
+                dtype = flat.dtype  # in v3 it ends where bytes are, which codecs of bytes rely on
             results.append(flat if dtype.hasobject else flat.view(np.uint8))
         return Batch.joined(results, dtype)
 

@@ -124,9 +124,10 @@ def test_v3_codecs_of_arrays_store_alike(dtype: str) -> None:
     for codec in some.v3_filters(np.dtype(dtype)):
         if isinstance(codec, CastValue) and find_spec("cast_value_rs") is None:
             continue
-        arguments = {"dtype": dtype, "filters": [codec], "compressors": [ZstdCodec()]}
-        written_alike(chunks=CHUNK, **arguments)
-        written_alike(chunks=CHUNK, shards=(8, 10), **arguments)
+        arguments = {"dtype": dtype, "filters": [codec]}
+        for compressor in (v3.BZ2(level=1), v3.Blosc(), ZstdCodec()):
+            written_alike(chunks=CHUNK, compressors=[compressor], **arguments)
+        written_alike(chunks=CHUNK, shards=(8, 10), compressors=[CRC, v3.BZ2()], **arguments)
 
 
 @pytest.mark.parametrize("dtype", some.PCODEC, ids=str)

@@ -16,7 +16,7 @@ import pytest
 import strategies as some
 import zarr
 from harness import assert_same
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from strategies import Sample
 from writing.twins import contents, read_by_zarr
 from zarr.storage import MemoryStore
@@ -38,6 +38,9 @@ pytestmark = [
 def rectilinear_grids_are_allowed() -> Iterator[None]:
     with zarr.config.set({"array.rectilinear_chunks": True}):
         yield
+
+
+FEW = settings(max_examples=settings().max_examples // 2)
 
 
 def copied(store: Any) -> MemoryStore:
@@ -138,7 +141,12 @@ def assert_assigned(data: st.DataObject, sample: Sample, count: int = 3) -> None
     assume(is_kept(sample))
     store, mirror = copied(sample.store), np.array(sample.full, order="C")
     flat = mirror.reshape(-1)
-    ours = gpuzarr.open_array(store, mode="r+")
+    # a chunk of what equals the fill value vanishes, and with it the bits of a NaN or a -0.0
+    has_one_form = mirror.dtype.kind not in "fcV"
+    with zarr.config.set(
+        {"array.write_empty_chunks": not has_one_form or data.draw(st.booleans())}
+    ):
+        ours = gpuzarr.open_array(store, mode="r+")
     wave = data.draw(st.sampled_from([1, 1 << 20]))
     for _ in range(count):
         indexer, key, numbers = data.draw(assignments(sample))
@@ -190,7 +198,8 @@ def test_fields_of_structs_are_assigned_as_numpy_assigns_them(
     data: st.DataObject, sample: Sample
 ) -> None:
     store, mirror = copied(sample.store), np.array(sample.full, order="C")
-    ours = gpuzarr.open_array(store, mode="r+")
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        ours = gpuzarr.open_array(store, mode="r+")
     for _ in range(3):
         names = data.draw(st.permutations(mirror.dtype.names))
         names = names[: data.draw(st.integers(1, len(names)))]
@@ -221,6 +230,7 @@ GRIDS = st.one_of(
 )
 
 
+@FEW
 @given(data=st.data(), sample=GRIDS)
 def test_a_shape_changes_as_under_zarr_python(data: st.DataObject, sample: Sample) -> None:
     """Shrinking leaves cells beyond the shape, which a later shape may show again."""
