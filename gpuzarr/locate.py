@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import MISSING, Batch, Scratch
-from gpuzarr.codecs.chain import Chain, StageError, chain_of
+from gpuzarr.codecs.chain import StageError, chain_of
 from gpuzarr.config import config
 from gpuzarr.device import Device
 from gpuzarr.errors import ShardIndexError, StreamError
 from gpuzarr.plan import distinct
 from gpuzarr.report import Indexes, Tally, timed
 from gpuzarr.runtime import Stop
-from gpuzarr.shards import Extents, index_extents, refine
+from gpuzarr.shards import Extents, index_extents, index_table, refine
 from gpuzarr.sources import Source
 from gpuzarr.spec import ShardLevel, Spec
 
@@ -87,7 +87,7 @@ def _indexes(
                 with _naming(spec, shards.take(rows), device):
                     check_extents(batch, wanted.nbytes[rows])
                     index = chain.decode(batch, None, device, scratch, tally.seconds)
-                    tables.append(_as_integers(index, chain))
+                    tables.append(index_table(index, chain.layout))
     finally:
         for fetch in fetches:
             fetch.cancel()
@@ -111,18 +111,6 @@ def _naming(spec: Spec, shards: Extents, device: Device) -> Iterator[None]:
         raise error.kind(
             error.reason, array=spec.name, chunk=key, stage=stage, device=device.name
         ) from error
-
-
-def _as_integers(index: Batch, chain: Chain) -> NDArray[np.uint64]:
-    """Decoded indexes as native integers, ``[shards, …]``."""
-    layout = chain.layout
-    if not len(index):
-        return np.empty((0, *(layout.shape[a] for a in layout.axes)), np.uint64)
-    rows = [
-        index.arena[a:b].view(layout.dtype).reshape(layout.shape).transpose(layout.axes)
-        for a, b in index.spans()
-    ]
-    return np.stack(rows).astype(np.uint64)
 
 
 def check_streams(spec: Spec, extents: Extents, streams: Batch, device: Device) -> None:

@@ -16,8 +16,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuzarr.batch import MISSING
+from gpuzarr.batch import MISSING, Batch
 from gpuzarr.errors import ShardIndexError, StreamError
+from gpuzarr.place import Layout
 from gpuzarr.spec import ShardLevel
 
 Ints = NDArray[np.int64]
@@ -90,6 +91,17 @@ def coalesce(offset: Ints, nbytes: Ints, max_gap: int) -> list[tuple[int, int, I
     cuts = np.flatnonzero(start[1:] > stop[:-1] + max_gap) + 1
     bounds = np.concatenate([[0], cuts, [len(order)]]).tolist()
     return [(int(start[a]), int(stop[b - 1]), order[a:b]) for a, b in pairwise(bounds)]
+
+
+def index_table(index: Batch, layout: Layout) -> NDArray[np.uint64]:
+    """Decoded indexes as native integers, ``[shards, …]``."""
+    if not len(index):
+        return np.empty((0, *(layout.shape[a] for a in layout.axes)), np.uint64)
+    rows = [
+        index.arena[a:b].view(layout.dtype).reshape(layout.shape).transpose(layout.axes)
+        for a, b in index.spans()
+    ]
+    return np.stack(rows).astype(np.uint64)
 
 
 def index_extents(shards: Extents, level: ShardLevel) -> Extents:

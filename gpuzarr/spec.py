@@ -160,7 +160,7 @@ class Spec:
             config = replace(_CONFIG, order=self.order, write_empty_chunks=write_empty)
             prototype = default_buffer_prototype()
             spec = ArraySpec(shape, self.zdtype, self.fill_value, config, prototype)
-            specs = _resolve(self.codecs, spec) if self.zarr_format == 3 else (spec,)
+            specs = resolve(self.codecs, spec) if self.zarr_format == 3 else (spec,)
             found = ChunkFormat(self.dtype, shape, self.order, self.codecs, specs)
             self._formats[shape, write_empty] = found
         return found
@@ -181,21 +181,25 @@ def unwrap_shards(
     """
     levels: list[ShardLevel] = []
     inner: tuple[Any, ...] = tuple(codecs)
-    while shape is not None and len(inner) == 1 and _is_zarrs_sharding(inner[0]):
+    while shape is not None and len(inner) == 1 and is_zarrs_sharding(inner[0]):
         codec = inner[0]
-        per_shard = tuple(o // i for o, i in zip(shape, codec.chunk_shape, strict=True))
-        index = _index_format(codec, per_shard)
-        nbytes = _encoded_nbytes(codec.index_codecs, index.specs[0])
-        at_start = codec.index_location == "start"
-        levels.append(ShardLevel(shape, per_shard, index, nbytes, at_start, codec))
+        levels.append(shard_level(codec, shape))
         inner, shape = tuple(codec.codecs), tuple(codec.chunk_shape)
     return tuple(levels), inner, shape if levels else None
+
+
+def shard_level(codec: ShardingCodec, shape: tuple[int, ...]) -> ShardLevel:
+    """The level of sharding of this codec over shards of this shape."""
+    per_shard = tuple(o // i for o, i in zip(shape, codec.chunk_shape, strict=True))
+    index = _index_format(codec, per_shard)
+    nbytes = _encoded_nbytes(codec.index_codecs, index.specs[0])
+    return ShardLevel(shape, per_shard, index, nbytes, codec.index_location == "start", codec)
 
 
 _LOOK_UP = _ShardIndex.get_chunk_slice
 
 
-def _is_zarrs_sharding(codec: Any) -> bool:
+def is_zarrs_sharding(codec: Any) -> bool:
     """Whether it is neither a subclass nor patched: who changed how it works stays in charge."""
     return type(codec) is ShardingCodec and _ShardIndex.get_chunk_slice is _LOOK_UP
 
@@ -210,7 +214,7 @@ def _index_format(codec: ShardingCodec, per_shard: tuple[int, ...]) -> ChunkForm
         default_buffer_prototype(),
     )
     configs = v3_configs(codec.index_codecs)
-    return ChunkFormat(np.dtype("<u8"), shape, "C", configs, _resolve(configs, spec))
+    return ChunkFormat(np.dtype("<u8"), shape, "C", configs, resolve(configs, spec))
 
 
 def _encoded_nbytes(codecs: Any, spec: ArraySpec) -> int:
@@ -224,7 +228,7 @@ def _encoded_nbytes(codecs: Any, spec: ArraySpec) -> int:
 _CONFIG = ArrayConfig(order="C", write_empty_chunks=False)
 
 
-def _resolve(codecs: tuple[CodecConfig, ...], spec: ArraySpec) -> tuple[ArraySpec, ...]:
+def resolve(codecs: tuple[CodecConfig, ...], spec: ArraySpec) -> tuple[ArraySpec, ...]:
     """What each codec encodes, in the order of encoding."""
     specs = []
     for codec in codecs:

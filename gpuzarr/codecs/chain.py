@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from gpuzarr.codecs.foreign import Foreign
 from gpuzarr.device import Device
 from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.place import Layout
-from gpuzarr.spec import ChunkFormat, CodecConfig
+from gpuzarr.spec import ChunkFormat, CodecConfig, is_zarrs_sharding
 
 
 class StageError(Exception):
@@ -51,7 +52,7 @@ class Chain:
 
     @property
     def shards_elsewhere(self) -> bool:
-        """Whether whole shards are a stage, which zarr-python's own sharding codec does."""
+        """Whether whole shards are a stage that a sharding codec does which is not ours."""
         return any(isinstance(s.codec, Foreign) and s.codec.is_sharding for s in self.stages)
 
     def decode(
@@ -122,7 +123,7 @@ class Chain:
         for stage in reversed(self.stages):
             started = perf_counter()
             try:
-                if not isinstance(stage.codec, Foreign):
+                if not getattr(stage.codec, "takes_objects", False):
                     _check_has_bytes(batch)
                 batch = _encode_present(stage.codec, batch, device)
             except StreamError as error:
@@ -209,7 +210,7 @@ def _prepare_v3(chunk: ChunkFormat) -> Chain:
         size: int | None = layout.size
     else:
         layout = Layout.plain(dtype, spec.shape)
-        codec = Foreign(serializer, spec, after=layout)
+        codec = _serializer(serializer, spec, layout)
         stages.append(Stage(codec, None if layout.on_host_only else layout.size, layout))
         size = None
     for number, config in enumerate(strings, start=split + 1):
@@ -225,10 +226,18 @@ def _prepare_v3(chunk: ChunkFormat) -> Chain:
             continue
         given = chunk.specs[number + 1].dtype.to_native_dtype()
         after = Layout.plain(spec.dtype.to_native_dtype(), spec.shape)
-        codec = Foreign(config, spec, before=layout, given=given, after=after)
-        stages.append(Stage(codec, after.size, after))
+        filter_ = Foreign(config, spec, before=layout, given=given, after=after)
+        stages.append(Stage(filter_, after.size, after))
         layout = after
     return Chain(tuple(stages), layout, BYTES)
+
+
+def _serializer(config: CodecConfig, spec: Any, layout: Layout) -> Codec:
+    if is_zarrs_sharding(config.instance):
+        from gpuzarr.codecs.sharding import Sharding  # which is made of chains
+
+        return Sharding(config, spec, layout)
+    return Foreign(config, spec, after=layout)
 
 
 def _is_bytes(config: CodecConfig) -> bool:

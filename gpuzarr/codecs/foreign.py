@@ -39,6 +39,8 @@ class Foreign:
     """
 
     is_view = False
+    takes_objects = True
+    """Whether it encodes elements that have no bytes."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ def count(what: str, chunks: int, chain: Chain) -> None:
     """Chunks that are ``read`` or ``written``; missing ones too."""
     with _lock:
         if chain.shards_elsewhere:
-            _elsewhere["a sharding codec beside other codecs"] += chunks
+            _elsewhere["a sharding codec that was changed"] += chunks
             return
         _done[what] += chunks
         for name in chain.foreign:

@@ -9,22 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import MISSING, Batch
-from gpuzarr.codecs.chain import chain_of
+from gpuzarr.codecs.sharding import Piece, shard_bytes
 from gpuzarr.device import Device
-from gpuzarr.errors import UnsupportedError
 from gpuzarr.locate import check_streams, locate
 from gpuzarr.plan import distinct
 from gpuzarr.report import Indexes
 from gpuzarr.runtime import Stop
-from gpuzarr.shards import ABSENT
 from gpuzarr.sources.memory import Memory
-from gpuzarr.spec import ShardLevel, Spec
+from gpuzarr.spec import Spec
 
 Ints = NDArray[np.int64]
-Piece = memoryview | None
-"""Encoded bytes of a chunk; None where it holds nothing but the fill value."""
-
-
 _NOTHING = Batch(np.empty(0, np.uint8), np.zeros(1, np.int64), np.array([MISSING], np.int64))
 
 
@@ -92,7 +86,7 @@ class Shards:
             pieces: list[Piece] = [old[a:b] if b >= a else None for a, b in rows.spans()]
             for inner, piece in new.items():
                 pieces[inner] = piece
-            blob = _node(self._spec.levels, order, pieces, device)
+            blob = shard_bytes(self._spec.levels, order, pieces, device)
             if blob is None:
                 yield [key], _NOTHING
             else:
@@ -106,40 +100,3 @@ def _leaves(spec: Spec) -> Ints:
     axes = [axis * len(levels) + level for level in range(len(levels)) for axis in range(ndim)]
     counts = [math.prod(level.chunks_per_shard) for level in levels]
     return np.arange(math.prod(counts)).reshape(split).transpose(axes).reshape(counts)
-
-
-def _node(
-    levels: tuple[ShardLevel, ...], leaves: Ints, pieces: list[Piece], device: Device
-) -> bytes | None:
-    """The bytes of one shard of the first of these levels."""
-    if len(levels) == 1:
-        children = [pieces[leaf] for leaf in leaves.tolist()]
-    else:
-        blobs = [_node(levels[1:], inner, pieces, device) for inner in leaves]
-        children = [None if blob is None else memoryview(blob) for blob in blobs]
-    level = levels[0]
-    table = np.full((len(children), 2), ABSENT)
-    position, parts = level.index_nbytes if level.at_start else 0, []
-    for at in level.write_order:
-        piece = children[at]
-        if piece:
-            table[at] = position, len(piece)
-            position += len(piece)
-            parts.append(piece)
-    if not parts:
-        return None
-    index = _encoded_index(level, table, device)
-    return b"".join([index, *parts] if level.at_start else [*parts, index])
-
-
-def _encoded_index(level: ShardLevel, table: NDArray[np.uint64], device: Device) -> memoryview:
-    chain = chain_of(level.index)
-    stored = chain.layout.stored(table.reshape(level.index.shape))
-    encoded = chain.encode(Batch.uniform(stored, 1, len(stored)), device, {})
-    ((start, stop),) = encoded.spans()
-    if stop - start != level.index_nbytes:
-        raise UnsupportedError(
-            f"A shard index of varying size is not supported: expected {level.index_nbytes} "
-            f"bytes, found {stop - start}."
-        )
-    return memoryview(encoded.arena)[start:stop]
