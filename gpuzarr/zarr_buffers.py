@@ -93,7 +93,7 @@ class ResultBuffer(cpu.NDBuffer):
     def as_numpy_array(self) -> npt.NDArray[Any]:
         """The content on the host: a copy, if it is on a device."""
         data = self._data
-        return data if isinstance(data, np.ndarray) else data.get()
+        return data.get() if hasattr(data, "get") else np.asanyarray(data)
 
 
 class HostResultBuffer(ResultBuffer):

@@ -11,10 +11,14 @@ Hypothesis tries the same examples in each run, so that what is green stays gree
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zarr
 from hypothesis import HealthCheck, settings
+
+import gpuzarr
 
 pytest.register_assert_rewrite("harness")
 
@@ -46,3 +50,15 @@ def fixtures() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_enabled() -> Iterator[None]:
+    """What a test enables for good ends with it."""
+    kept = ("codec_pipeline.path", "ndbuffer")
+    options = {name: zarr.config.get(name) for name in kept}
+    with (
+        zarr.config.set(options),
+        gpuzarr.config.set({"pipeline_device": gpuzarr.config.get("pipeline_device")}),
+    ):
+        yield
