@@ -189,6 +189,7 @@ def test_the_next_requests_are_under_way_while_chunks_are_decoded() -> None:
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 sys.path.insert(0, {tests!r})
 import numcodecs, numpy as np, zarr, gpuzarr
 from stores import OwnLocalStore, Watched, watched
