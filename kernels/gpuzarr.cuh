@@ -38,8 +38,7 @@ enum Status : u32 {
     STATUS_BAD_SIZE = 8,          // a header's sizes contradict what is known
     STATUS_BAD_BLOCK = 9,         // a block or stream reaches out of its chunk
     STATUS_OUT_OF_RANGE = 10,     // a value that the target's type cannot hold
-    STATUS_NOT_EXACT = 11,        // a division with a remainder
-    STATUS_BAD_INDEX = 12         // an index outside its axis
+    STATUS_NOT_EXACT = 11         // a division with a remainder
 };
 
 struct Tile {

@@ -20,4 +20,3 @@ class Status(IntEnum):
     BAD_BLOCK = 9
     OUT_OF_RANGE = 10
     NOT_EXACT = 11
-    BAD_INDEX = 12
