@@ -1,0 +1,202 @@
+"""Decoders of single streams, and the table of streams in a Blosc chunk.
+
+Targets whose status is not OK hold what was decoded before the fault.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from gpuzarr.device.reference.status import Status
+
+
+class _Fault(Exception):
+    """Ends a decoder with a status."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+
+
+def lz4_decode(data: bytes, size: int) -> tuple[Status, bytes]:
+    """A raw LZ4 block of `size` bytes.
+
+    Format: https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md, with the end conditions
+    that liblz4 enforces. An offset of 0 is an error.
+    """
+    output = bytearray()
+    try:
+        _lz4(data, size, output)
+    except _Fault as fault:
+        return fault.status, bytes(output)
+    return Status.OK, bytes(output)
+
+
+def _lz4(data: bytes, size: int, output: bytearray) -> None:
+    if size == 0:
+        if data == b"\0":
+            return
+        raise _Fault(Status.OUTPUT_FULL if data else Status.INPUT_ENDS)
+    at = 0
+    while True:
+        token, at = _byte(data, at)
+        count = token >> 4
+        if count == 15:
+            count, at = _extended(data, at, count)
+        _check(count <= len(data) - at, Status.INPUT_ENDS)
+        _check(count <= size - len(output), Status.OUTPUT_FULL)
+        output += data[at : at + count]
+        at += count
+        if at == len(data):
+            _check(len(output) == size, Status.OUTPUT_SHORT)
+            return
+        _check(size - len(output) >= 12 and len(data) - at >= 8, Status.BAD_END)
+        offset = int.from_bytes(data[at : at + 2], "little")
+        at += 2
+        count = token & 15
+        if count == 15:
+            count, at = _extended(data, at, count)
+        _check(0 < offset <= len(output), Status.BAD_OFFSET)
+        _match(output, offset, count + 4, size)
+        _check(size - len(output) >= 5, Status.BAD_END)
+
+
+def blosclz_decode(data: bytes, size: int) -> tuple[Status, bytes]:
+    """A stream of Blosc's own codec, of `size` bytes, as c-blosc 1.21 decodes it."""
+    output = bytearray()
+    try:
+        _blosclz(data, size, output)
+    except _Fault as fault:
+        return fault.status, bytes(output)
+    return Status.OK, bytes(output)
+
+
+def _blosclz(data: bytes, size: int, output: bytearray) -> None:
+    control, at = _byte(data, 0)
+    control &= 31
+    while True:
+        if control < 32:
+            count = control + 1
+            _check(count <= size - len(output), Status.OUTPUT_FULL)
+            _check(count <= len(data) - at, Status.INPUT_ENDS)
+            output += data[at : at + count]
+            at += count
+            if at == len(data):
+                _check(len(output) == size, Status.OUTPUT_SHORT)
+                return
+            control, at = _byte(data, at)
+            continue
+        count, offset = (control >> 5) - 1, (control & 31) << 8
+        if count == 6:
+            count, at = _extended(data, at, count)
+        low, at = _byte(data, at)
+        if low == 255 and offset == 31 << 8:
+            _check(len(data) - at >= 2, Status.INPUT_ENDS)
+            offset = int.from_bytes(data[at : at + 2], "big") + 8192
+            at += 2
+        else:
+            offset += low + 1
+        _check(count + 3 <= size - len(output), Status.OUTPUT_FULL)
+        _check(offset <= len(output), Status.BAD_OFFSET)
+        control, at = _byte(data, at)  # a match is never the last
+        _match(output, offset, count + 3, size)
+
+
+def _check(good: bool, status: Status) -> None:
+    if not good:
+        raise _Fault(status)
+
+
+def _byte(data: bytes, at: int) -> tuple[int, int]:
+    _check(at < len(data), Status.INPUT_ENDS)
+    return data[at], at + 1
+
+
+def _extended(data: bytes, at: int, count: int) -> tuple[int, int]:
+    more = 255
+    while more == 255:
+        more, at = _byte(data, at)
+        count += more
+    return count, at
+
+
+def _match(output: bytearray, offset: int, count: int, size: int) -> None:
+    _check(count <= size - len(output), Status.OUTPUT_FULL)
+    for _ in range(count):
+        output.append(output[-offset])
+
+
+@dataclass(frozen=True)
+class BloscStream:
+    """Where a stream lies in its chunk, where it goes in the decoded one, and its route."""
+
+    offset: int
+    size: int
+    target: int
+    target_size: int
+    route: int
+
+
+_HEADER = struct.Struct("<BBBBIII")
+_LARGEST_BLOCK = (2**31 - 1 - 4 * 255) // 3
+
+STORED = 1
+"""Route of a stream that is to be copied; 2 and up are 2 + the number of its codec."""
+
+
+def blosc_table(chunk: bytes, expected: int) -> tuple[Status, list[BloscStream]]:
+    """The streams of a Blosc 1 chunk of `expected` decoded bytes.
+
+    Streams of a block that breaks a rule are left out; the others of its chunk are not.
+    """
+    if len(chunk) < _HEADER.size:
+        return Status.INPUT_ENDS, []
+    version, versionlz, flags, typesize, nbytes, blocksize, cbytes = _HEADER.unpack_from(chunk)
+    if version != 2:
+        return Status.BAD_VERSION, []
+    if cbytes != len(chunk) or nbytes != expected:
+        return Status.BAD_SIZE, []
+    if not 0 < blocksize <= _LARGEST_BLOCK or typesize == 0 or versionlz != 1 or flags & 8:
+        return Status.BAD_HEADER, []
+    if nbytes == 0:
+        return Status.OK, []
+    if flags & 2:
+        if cbytes != nbytes + 16:
+            return Status.BAD_SIZE, []
+        return Status.OK, [BloscStream(16, nbytes, 0, nbytes, STORED)]
+    blocks, codec = -(-nbytes // blocksize), flags >> 5
+    split = not flags & 16 and typesize <= 16 and blocksize // typesize >= 128
+    if 16 + 4 * blocks > cbytes:
+        return Status.BAD_BLOCK, []
+    if codec > 4 or (split and nbytes >= blocksize and blocksize % typesize):
+        return Status.BAD_HEADER, []
+    streams: list[BloscStream] = []
+    status = Status.OK
+    for block in range(blocks):
+        begin = block * blocksize
+        size = min(blocksize, nbytes - begin)
+        splits = typesize if split and size == blocksize else 1
+        found = _streams_of(chunk, 16 + 4 * block, begin, size // splits, splits, codec)
+        if found is None:
+            status = Status.BAD_BLOCK
+        else:
+            streams += found
+    return status, streams
+
+
+def _streams_of(
+    chunk: bytes, entry: int, begin: int, part: int, splits: int, codec: int
+) -> list[BloscStream] | None:
+    (at,) = struct.unpack_from("<i", chunk, entry)
+    streams = []
+    for k in range(splits):
+        if not 0 <= at <= len(chunk) - 4:
+            return None
+        (stored,) = struct.unpack_from("<i", chunk, at)
+        at += 4
+        if not 0 <= stored <= len(chunk) - at:
+            return None
+        route = STORED if stored == part else 2 + codec
+        streams.append(BloscStream(at, stored, begin + k * part, part, route))
+        at += stored
+    return streams
