@@ -1,0 +1,211 @@
+"""Where the kernels are, how they are compiled and cached, and with which geometry they start.
+
+The emulated device and the CUDA device share this module: the first compiles a kernel with g++
+(`emulator_build`), the second with NVRTC (`compile_cubin`). What is compiled is kept in the user's
+cache folder under a name that is a digest of all that went into it, and moved there in one piece,
+so that processes that compile at once do not meet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from gpuzarr.errors import DeviceError
+
+CAPABILITIES = (75, 80, 86, 89, 90, 100, 120)
+"""Compute capabilities that every kernel compiles for."""
+
+THREADS = 256
+"""Threads of a block, unless a kernel says otherwise."""
+
+WARP = 32
+
+SHARED_BYTES = 48 << 10
+"""Shared memory of a block that needs no asking for, on every device."""
+
+MOST_SHARED_BYTES = 64 << 10
+"""What the smallest of the devices above lends to a block that asks for it."""
+
+_MOST_THREADS_PER_PROCESSOR = 2048
+
+_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+
+
+@cache
+def folder() -> Path:
+    """The folder of kernel sources: in the package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    for candidate in (package / "_kernels", package.parent / "kernels"):
+        if candidate.is_dir():
+            return candidate
+    raise DeviceError(f"The kernels are missing: expected {package / '_kernels'}, found no folder.")
+
+
+def source(op: str) -> Path:
+    """The file of an op's kernels.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such file.
+    """
+    path = folder() / f"{op}.cu"
+    if not path.is_file():
+        raise DeviceError(f"There is no kernel file for {op!r}: expected {path}.")
+    return path
+
+
+def included(path: Path) -> list[Path]:
+    """This file and all that it includes by ``#include "…"``, relative to the including file."""
+    found = {path.resolve(): None}
+    for file in (waiting := [path.resolve()]):
+        for name in _INCLUDE.findall(file.read_text(encoding="utf-8")):
+            other = (file.parent / name).resolve()
+            if other.is_file() and other not in found:
+                found[other] = None
+                waiting.append(other)
+    return list(found)
+
+
+def digest(files: Iterable[Path], *words: str) -> str:
+    """Hexadecimal name of what these files and words make; the files' folders don't matter."""
+    sha = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        sha.update(f"{file.name}\0{len(content)}\0".encode() + content)
+    for word in words:
+        sha.update(f"{word}\0".encode())
+    return sha.hexdigest()[:24]
+
+
+def cached(name: str, build: Callable[[Path], None]) -> Path:
+    """A file of the cache folder; `build` makes it, in a folder of its own, if it is not there.
+
+    The folder is ``$GPUZARR_CACHE``, or ``gpuzarr`` in the user's cache folder.
+
+    Raises
+    ------
+    DeviceError
+        If the folder cannot be written.
+    """
+    if given := os.environ.get("GPUZARR_CACHE"):
+        root = Path(given)
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpuzarr"
+    target = root / name
+    if target.is_file():
+        return target
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".building-") as work:
+            made = Path(work) / name
+            build(made)
+            made.replace(target)
+    except OSError as error:
+        raise DeviceError(
+            f"A compiled kernel cannot be kept in {root}: {error.strerror or error}; "
+            f"GPUZARR_CACHE names another folder."
+        ) from error
+    return target
+
+
+# --- launch geometry ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Blocks of a launch and threads of a block."""
+
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+
+
+def over_tiles(tiles: int, processors: int, threads: int = THREADS) -> Geometry:
+    """For kernels whose blocks share any number of tiles: enough blocks to fill the device.
+
+    Parameters
+    ----------
+    tiles
+        All tiles of all streams.
+    processors
+        Multiprocessors of the device.
+    threads
+        Threads of a block.
+    """
+    most = processors * (_MOST_THREADS_PER_PROCESSOR // threads)
+    return Geometry((max(1, min(tiles, most)), 1, 1), (threads, 1, 1))
+
+
+def over_streams(streams: int, warps: int = 4) -> Geometry:
+    """For kernels that give each stream to one warp."""
+    return Geometry((max(1, -(-streams // warps)), 1, 1), (warps * WARP, 1, 1))
+
+
+def over_elements(count: int, threads: int = THREADS) -> Geometry:
+    """For kernels that give each element to one thread."""
+    return Geometry((max(1, -(-count // threads)), 1, 1), (threads, 1, 1))
+
+
+# --- NVRTC ----------------------------------------------------------------------------------------
+
+NVRTC_OPTIONS = (
+    "--std=c++17",
+    "--fmad=false",  # results are equal to the CPU's, bit for bit
+    "--device-as-default-execution-space",
+    "--ptxas-options=--verbose",  # registers and spills, in the log
+)
+
+
+def compile_cubin(path: Path, capability: int, nvrtc: ctypes.CDLL) -> tuple[bytes, str]:
+    """A kernel file compiled for one compute capability, and the compiler's log.
+
+    Parameters
+    ----------
+    path
+        The .cu file; its own folder is where it includes from.
+    capability
+        As in `CAPABILITIES`: 90 for 9.0.
+    nvrtc
+        The loaded library: ``ctypes.CDLL("libnvrtc.so.13")``.
+
+    Raises
+    ------
+    DeviceError
+        If the file does not compile; the log is its text.
+    """
+    program = ctypes.c_void_p()
+    text = path.read_bytes()
+    options = [*NVRTC_OPTIONS, f"--gpu-architecture=sm_{capability}", f"-I{path.parent}"]
+    encoded = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
+
+    def call(name: str, *arguments: object) -> int:
+        return int(getattr(nvrtc, name)(*arguments))
+
+    def fetched(what: str) -> bytes:
+        size = ctypes.c_size_t()
+        call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
+        buffer = ctypes.create_string_buffer(max(1, size.value))
+        call(f"nvrtcGet{what}", program, buffer)
+        return buffer.raw[: size.value]
+
+    created = call(
+        "nvrtcCreateProgram", ctypes.byref(program), text, path.name.encode(), 0, None, None
+    )
+    if created != 0:
+        raise DeviceError(f"NVRTC cannot be used: nvrtcCreateProgram gave status {created}.")
+    try:
+        status = call("nvrtcCompileProgram", program, len(options), encoded)
+        log = fetched("ProgramLog").rstrip(b"\0").decode(errors="replace")
+        if status != 0:
+            raise DeviceError(f"{path.name} does not compile for sm_{capability}: {log}")
+        return fetched("CUBIN"), log
+    finally:
+        call("nvrtcDestroyProgram", ctypes.byref(program))
