@@ -39,7 +39,7 @@ GZ_INLINE Header header_of(const u8* chunk, u64 size, u64 expected) {
                || h.nbytes >= 0x80000000u) {
         h.status = STATUS_BAD_SIZE;
     } else if (h.blocksize == 0 || h.blocksize > BLOSC_LARGEST_BLOCK || h.typesize == 0
-               || chunk[1] != 1 || h.flags & 0x08) {
+               || chunk[1] != 1 || h.flags & 0x08 || (h.nbytes && h.blocksize > h.nbytes)) {
         h.status = STATUS_BAD_HEADER;
     } else if (h.nbytes == 0) {
         h.blocks = 0;
@@ -51,8 +51,7 @@ GZ_INLINE Header header_of(const u8* chunk, u64 size, u64 expected) {
         const bool split = !(h.flags & 0x10) && h.typesize <= 16
                            && h.blocksize / h.typesize >= 128;
         h.splits = split ? h.typesize : 1;
-        // only blocks of full size are split
-        if (split && h.nbytes >= h.blocksize && h.blocksize % h.typesize)
+        if (split && h.blocksize % h.typesize)
             h.status = STATUS_BAD_HEADER;
         if (h.flags >> 5 > 4) h.status = STATUS_BAD_HEADER;
         if (BLOSC_HEADER + 4 * (u64)h.blocks > h.cbytes) h.status = STATUS_BAD_BLOCK;

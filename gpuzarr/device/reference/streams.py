@@ -160,6 +160,8 @@ def blosc_table(chunk: bytes, expected: int) -> tuple[Status, list[BloscStream]]
         return Status.BAD_HEADER, []
     if nbytes == 0:
         return Status.OK, []
+    if blocksize > nbytes:  # c-blosc refuses it
+        return Status.BAD_HEADER, []
     if flags & 2:
         if cbytes != nbytes + 16:
             return Status.BAD_SIZE, []
@@ -168,7 +170,7 @@ def blosc_table(chunk: bytes, expected: int) -> tuple[Status, list[BloscStream]]
     split = not flags & 16 and typesize <= 16 and blocksize // typesize >= 128
     if 16 + 4 * blocks > cbytes:
         return Status.BAD_BLOCK, []
-    if codec > 4 or (split and nbytes >= blocksize and blocksize % typesize):
+    if codec > 4 or (split and blocksize % typesize):
         return Status.BAD_HEADER, []
     streams: list[BloscStream] = []
     status = Status.OK
