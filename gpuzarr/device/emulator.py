@@ -211,9 +211,11 @@ class RawKernel:
         threads = sides["block"][0] * sides["block"][1] * sides["block"][2]
         if threads > self._most_threads:
             raise self._refused(f"up to {self._most_threads} threads a block", f"{threads}")
-        most = min(self.max_dynamic_shared_size_bytes, MOST_SHARED_BYTES)
-        if not 0 <= shared_mem <= most:
-            raise self._refused(f"up to {most} bytes of dynamic shared memory", f"{shared_mem}")
+        most_shared = min(self.max_dynamic_shared_size_bytes, MOST_SHARED_BYTES)
+        if not 0 <= shared_mem <= most_shared:
+            raise self._refused(
+                f"up to {most_shared} bytes of dynamic shared memory", f"{shared_mem}"
+            )
         steps = self._module.steps if self._module.mode == "check" else 0
         return Options(
             (ctypes.c_uint32 * 3)(*sides["grid"]),

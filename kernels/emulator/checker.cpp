@@ -107,14 +107,18 @@ static Allocation* find(uintptr_t address) {
     return found;
 }
 
+static bool is_equal(const Cell& a, const Cell& b) {
+    return !((a.write ^ b.write) | (a.reads[0] ^ b.reads[0]) | (a.reads[1] ^ b.reads[1]));
+}
+
 static bool is_unset(const Allocation& a, const Cell& cell) {
     if (a.is_shared) return serial_of(cell.write) < block_serial;
     return cell.write == 0 && a.birth == unwatched_launches;
 }
 
-void check_access(uintptr_t address, size_t size, size_t alignment, Access access, uintptr_t pc) {
+void check_device_access(uintptr_t address, size_t size, size_t alignment, Access access,
+                         uintptr_t pc) {
     if (!current || launch.has_failed || !size) return;
-    if (address - (uintptr_t)stacks < stacks_size) return;  // a kernel's own variables
     Allocation* a = find(address);
     if (!a) {
         const Module& module = *launch.module;  // tables of constants
@@ -136,7 +140,7 @@ void check_access(uintptr_t address, size_t size, size_t alignment, Access acces
     Cell before, after;
     for (size_t i = 0; i < size; i++, cell++) {
         // neighbours mostly have the same past
-        if (i && !memcmp(cell, &before, sizeof before)) {
+        if (i && is_equal(*cell, before)) {
             *cell = after;
             continue;
         }

@@ -7,7 +7,17 @@ namespace gzemu {
 
 enum class Access { read, write, atomic };
 
-void check_access(uintptr_t address, size_t size, size_t alignment, Access, uintptr_t pc);
+// An access to anything but a kernel's own variables.
+void check_device_access(uintptr_t address, size_t size, size_t alignment, Access, uintptr_t pc);
+
+extern char* stacks;
+extern size_t stacks_size;
+
+inline void check_access(uintptr_t address, size_t size, size_t alignment, Access access,
+                         uintptr_t pc) {
+    if (address - (uintptr_t)stacks >= stacks_size)
+        check_device_access(address, size, alignment, access, pc);
+}
 
 void checker_start_launch(bool is_watched);
 void checker_start_block();

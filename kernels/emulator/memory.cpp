@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <map>
 
@@ -21,16 +20,14 @@ static std::map<uintptr_t, Allocation> table;  // by begin
 
 void Allocation::make_shadow() {
     if (shadow || !size()) return;
-    void* cells = mmap(nullptr, size() * sizeof(Cell), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (cells == MAP_FAILED) abort();
-    shadow = (Cell*)cells;
+    shadow = (Cell*)calloc(size(), sizeof(Cell));  // of the heap: fresh pages cost more than zeroing
+    if (!shadow) abort();
     if (is_written)
         for (size_t i = 0; i < size(); i++) shadow[i].write = HOST;
 }
 
 void Allocation::drop_shadow() {
-    if (shadow) munmap(shadow, size() * sizeof(Cell));
+    free(shadow);
     shadow = nullptr;
 }
 

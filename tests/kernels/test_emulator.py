@@ -113,7 +113,7 @@ def test_a_device_works_on_after_a_fault() -> None:
     assert_collectives("check", 0)
 
 
-# --- correct kernels, in every mode and order ------------------------------------------------------
+# --- correct kernels, in every mode and order -----------------------------------------------------
 
 
 @pytest.fixture(params=MODES)
@@ -238,6 +238,16 @@ def byte_perm(a: int, b: int, selector: int) -> int:
     return int.from_bytes(bytes(result), "little")
 
 
+def test_bytes_put_together_need_no_alignment(mode: str) -> None:
+    data = np.arange(64, dtype=np.uint8)
+    b = empty(4, np.uint32)
+    kernel = correct("bytes", mode, 0).get_function("bytes")
+    kernel((1,), (4,), (asarray(data)[1:], b))
+    wanted = [int.from_bytes(data[i + 1 : i + 5].tobytes(), "little") for i in range(4)]
+    assert b.get().tolist() == wanted
+    kernel((1,), (4,), (asarray(data)[1:], asarray(data)[17:]))
+
+
 Box = np.dtype([("start", np.uint32), ("step", np.uint32)])
 
 
@@ -269,7 +279,7 @@ def test_threads_launch_side_by_side(mode: str) -> None:
         assert all(pool.map(sums, range(40)))
 
 
-# --- what does not fit is refused ------------------------------------------------------------------
+# --- what does not fit is refused -----------------------------------------------------------------
 
 
 WRONG: dict[str, tuple[Any, str]] = {
@@ -335,7 +345,7 @@ def test_mode_and_seed_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
     assert (module.mode, module.seed) == ("check", 5)
 
 
-# --- compiling and caching -------------------------------------------------------------------------
+# --- compiling and caching ------------------------------------------------------------------------
 
 
 @pytest.fixture
