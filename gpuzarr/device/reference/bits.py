@@ -35,6 +35,6 @@ def bit_unpack(data: bytes, first_bit: int, count: int, most_significant_first: 
 
     numcodecs packs the most significant bit of a byte first, zarr's extension the least.
     """
-    order = "big" if most_significant_first else "little"
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder=order)  # type: ignore[arg-type]
+    packed = np.frombuffer(data, np.uint8)
+    bits = np.unpackbits(packed, bitorder="big" if most_significant_first else "little")
     return bits[first_bit : first_bit + count].tobytes()

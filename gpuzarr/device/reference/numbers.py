@@ -126,9 +126,6 @@ def _rounded(exact: Fraction, rounding: str) -> int:
         return round(exact)
     if rounding == "nearest-away":
         return int(math.copysign(1, exact)) * math.floor(abs(exact) + Fraction(1, 2))
-    ways = {
-        "towards-zero": math.trunc,
-        "towards-positive": math.ceil,
-        "towards-negative": math.floor,
-    }
-    return ways[rounding](exact)
+    if rounding == "towards-positive":
+        return math.ceil(exact)
+    return math.floor(exact) if rounding == "towards-negative" else math.trunc(exact)

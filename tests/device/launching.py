@@ -1,0 +1,398 @@
+"""The kernels as functions on byte strings, through the emulator: for the contract suite.
+
+Each stream gets memory of its own that ends where the stream does, starts `shift` bytes behind
+an aligned address, and holds poison where it is a target; so a kernel that strays is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from math import gcd, prod
+from typing import Any
+
+import numpy as np
+from device.boxes import Copy, axis_words, described
+
+from gpuzarr.device.emulated_array import asarray, empty
+from gpuzarr.device.emulator import RawModule
+from gpuzarr.device.kernels import source
+from gpuzarr.device.reference.numbers import KINDS, RANGES, ROUNDINGS
+
+POISON = 0xA5
+TILE, THREADS = 16384, 256
+
+
+class Memory:
+    """Device memory of exactly these bytes behind `shift` others."""
+
+    def __init__(self, data: Any = None, nbytes: int = 0, shift: int = 0) -> None:
+        self.shift = shift
+        if data is None:
+            self.nbytes = nbytes
+            self._array = empty(shift + nbytes)
+            self._array._view[...] = POISON  # as undefined to the checker as before
+            return
+        raw = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
+        raw = np.ascontiguousarray(raw).reshape(-1).view(np.uint8)
+        self.nbytes = len(raw)
+        self._array = asarray(np.concatenate([np.full(shift, POISON, np.uint8), raw]))
+
+    @property
+    def ptr(self) -> int:
+        return int(self._array.data.ptr) + self.shift
+
+    def array(self, dtype: Any = np.uint8) -> np.ndarray:
+        return self._array.get()[self.shift :].copy().view(dtype)
+
+    def bytes(self) -> bytes:
+        return self.array().tobytes()
+
+
+def tiles(counts: Sequence[int]) -> np.ndarray:
+    """First tile of each stream, and the number of all."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+
+
+def up(size: int, tile: int) -> int:
+    return -(-size // tile)
+
+
+class Kernels:
+    """The ops in one mode of the emulator."""
+
+    def __init__(self, mode: str, blocks: int = 3, seed: int = 0) -> None:
+        self.mode, self.blocks = mode, blocks
+        self.module = cache(lambda op: RawModule(source(op), mode=mode, seed=seed))
+
+    def launch(
+        self, file: str, kernel: str, args: Sequence[Any], threads: int = THREADS, blocks: int = 0
+    ) -> None:
+        keep = [Memory(a) if isinstance(a, np.ndarray) else a for a in args]
+        values = [np.uint64(a.ptr) if isinstance(a, Memory) else a for a in keep]
+        function = self.module(file).get_function(kernel)
+        function((blocks or self.blocks,), (threads,), tuple(values))
+
+    def streams(
+        self,
+        file: str,
+        kernel: str,
+        data: Sequence[bytes],
+        tile: int,
+        extra: Sequence[Any] = (),
+        threads: int = THREADS,
+        shift: tuple[int, int] = (0, 0),
+    ) -> list[bytes]:
+        """A kernel of streams whose targets have the sizes of their sources."""
+        sources = [Memory(d, shift=shift[0]) for d in data]
+        targets = [Memory(nbytes=len(d), shift=shift[1]) for d in data]
+        self.launch(
+            file,
+            kernel,
+            [
+                addresses(sources),
+                addresses(targets),
+                np.array([len(d) for d in data], np.uint64),
+                tiles([up(len(d), tile) for d in data]),
+                np.uint32(len(data)),
+                *extra,
+            ],
+            threads,
+        )
+        return [t.bytes() for t in targets]
+
+    def copy(self, data: Sequence[bytes], shift: tuple[int, int] = (0, 0)) -> list[bytes]:
+        return self.streams("copy", "copy", data, TILE, shift=shift)
+
+    def _planes(self, op: str, data: Sequence[bytes], typesize: int, shift: Any) -> list[bytes]:
+        if typesize in (1, 2, 4, 8, 16):
+            return self.streams(op, f"{op}_{typesize}", data, TILE, shift=shift)
+        tile = typesize * max(16, (TILE // typesize) & ~15)
+        return self.streams(op, f"{op}_any", data, tile, [np.uint32(typesize)], shift=shift)
+
+    def unshuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> list[bytes]:
+        return self._planes("unshuffle", data, typesize, shift)
+
+    def shuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> list[bytes]:
+        return self._planes("shuffle", data, typesize, shift)
+
+    def _bits(self, op: str, data: Sequence[bytes], typesize: int, shift: Any) -> list[bytes]:
+        special = typesize in (1, 2, 4, 8, 16)
+        return self.streams(
+            op,
+            f"{op}_{typesize if special else 'any'}",
+            data,
+            16384 * typesize,
+            [] if special else [np.uint32(typesize)],
+            128,
+            shift,
+        )
+
+    def bit_unshuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> Any:
+        return self._bits("bit_unshuffle", data, typesize, shift)
+
+    def bit_shuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> Any:
+        return self._bits("bit_shuffle", data, typesize, shift)
+
+    def byte_swap(self, data: Sequence[bytes], width: int, shift: Any = (0, 0)) -> list[bytes]:
+        return self.streams("byte_swap", f"byte_swap_{width}", data, TILE, shift=shift)
+
+    def permute(self, data: Sequence[bytes], order: list[int], shift: Any = (0, 0)) -> Any:
+        n = len(order)
+        extra = [np.array(order, np.uint16), np.uint32(n)]
+        tile = n * max(1, TILE // n)
+        return self.streams("byte_swap", "byte_swap_struct", data, tile, extra, shift=shift)
+
+    def fill(self, sizes: Sequence[int], value: bytes, shift: int = 0) -> list[bytes]:
+        targets = [Memory(nbytes=n, shift=shift) for n in sizes]
+        pattern = value * (16 // gcd(16, len(value)))
+        args = [
+            addresses(targets),
+            np.array(sizes, np.uint64),
+            tiles([up(n, TILE) for n in sizes]),
+            np.uint32(len(sizes)),
+            np.frombuffer(pattern, np.uint8),
+            np.uint32(len(pattern)),
+        ]
+        self.launch("fill", "fill", args)
+        return [t.bytes() for t in targets]
+
+    def equals_fill(
+        self, data: Sequence[bytes], value: np.ndarray, kind: str, shift: int = 0
+    ) -> list[bool]:
+        sources = [Memory(d, shift=shift) for d in data]
+        pattern = value.tobytes() * (16 // gcd(16, value.itemsize))
+        parts = 2 if value.dtype.kind == "c" else 1
+        width = {2: 0, 4: 1, 8: 2}.get(value.itemsize // parts, 0)
+        number = {"bits": 0, "nan": 1 + width, "number": 4 + width}[kind]
+        equal = Memory(np.ones(len(data), np.uint32))
+        args = [
+            addresses(sources),
+            np.array([len(d) for d in data], np.uint64),
+            tiles([up(len(d), TILE) for d in data]),
+            np.uint32(len(data)),
+            np.frombuffer(pattern, np.uint8),
+            np.uint32(len(pattern)),
+            np.uint32(number),
+            np.uint32(parts),
+            equal,
+        ]
+        self.launch("equals_fill", "equals_fill", args)
+        return [bool(e) for e in equal.array(np.uint32)]
+
+    def strided(self, copies: Sequence[Copy]) -> str:
+        """Boxes by whichever kernel fits; its name."""
+        kind, unit, words, counts, axes, log_group = described(copies)
+        args = [words, tiles(counts), np.uint32(len(counts)), np.uint32(axes)]
+        if kind == "boxes":
+            args.append(np.uint32(log_group))
+        self.launch("place", f"place_{kind}_{unit}", args)
+        return f"{kind}_{unit}"
+
+    def lists(
+        self,
+        rows: Sequence[tuple[int, int, Sequence[tuple[np.ndarray, np.ndarray]]]],
+        unit: int,
+    ) -> None:
+        """Outer products: of each row addresses, and per axis the byte offsets of both."""
+        words, counts, source, target, at = [], [], [], [], 0
+        for begin, end, axes in rows:
+            elements = prod(len(s) for s, _ in axes)
+            row = [begin, end, elements]
+            for s, t in axes:
+                row += axis_words((len(s), at, 0)) if len(s) else [1, 0, at, 0]
+                at += len(s)
+                source.append(s)
+                target.append(t)
+            words.append(row)
+            counts.append(up(elements, 2048))
+        offsets = [np.concatenate([np.zeros(0), *o]).astype(np.int64) for o in (source, target)]
+        args = [np.array(words, np.uint64), tiles(counts), np.uint32(len(rows))]
+        self.launch("place", f"place_lists_{unit}", [*args, np.uint32(len(rows[0][2])), *offsets])
+
+    def points(
+        self, source: Memory, target: Memory, offsets: Any, unit: int, units: int = 1
+    ) -> None:
+        args = [np.uint64(source.ptr), np.uint64(target.ptr)]
+        args += [np.ascontiguousarray(o, np.int64) for o in offsets]
+        count = np.uint64(len(offsets[0]))
+        self.launch("place", f"place_points_{unit}", [*args, count, np.uint32(units)])
+
+    def checksum(self, algorithm: str, data: Sequence[bytes], shift: int = 0) -> list[int]:
+        sources = [Memory(d, shift=shift) for d in data]
+        crc = algorithm.startswith("crc")
+        first = tiles([up(len(d), 32768 if crc else TILE) for d in data])
+        sizes, count = np.array([len(d) for d in data], np.uint64), np.uint32(len(data))
+        partial = Memory(nbytes=int(first[-1]) * (4 if crc else 16))
+        checksums = Memory(nbytes=4 * len(data))
+        args = [addresses(sources), sizes, first, count, partial]
+        self.launch(algorithm, f"{algorithm}_tiles", args)
+        args = [sizes, first, count, partial, checksums]
+        self.launch(algorithm, f"{algorithm}_streams", args, threads=64)
+        return checksums.array(np.uint32).tolist()
+
+    def decode(
+        self, op: str, data: Sequence[bytes], sizes: Sequence[int], shift: Any = (0, 0)
+    ) -> list[tuple[int, bytes]]:
+        """Status and content of each stream, by ``lz4_decode`` or ``blosclz_decode``."""
+        sources = [Memory(d, shift=shift[0]) for d in data]
+        targets = [Memory(nbytes=n, shift=shift[1]) for n in sizes]
+        status = Memory(nbytes=4 * len(data))
+        args = [
+            addresses(sources),
+            np.array([len(d) for d in data], np.uint64),
+            addresses(targets),
+            np.array(sizes, np.uint64),
+            np.full(len(data), 3, np.uint32),
+            np.uint32(3),
+            np.uint32(len(data)),
+            status,
+        ]
+        self.launch(op, op, args, threads=64)
+        verdicts = status.array(np.uint32).tolist()
+        return [(v, t.bytes()) for v, t in zip(verdicts, targets, strict=True)]
+
+    def blosc_table(
+        self, chunks: Sequence[bytes], expected: Sequence[int]
+    ) -> list[tuple[int, list[tuple[int, int, int, int, int]]]]:
+        """Status of each chunk, and its streams, those of bad blocks left out."""
+        sources = [Memory(c, shift=3) for c in chunks]
+        sizes = np.array([len(c) for c in chunks], np.uint64)
+        count, wanted = np.uint32(len(chunks)), np.array(expected, np.uint64)
+        blocks, streams, filters, blocksize, status = (
+            Memory(nbytes=4 * len(chunks)) for _ in range(5)
+        )
+        outputs = [blocks, streams, filters, blocksize, status]
+        begin = addresses(sources)
+        args = [begin, sizes, wanted, count, *outputs]
+        self.launch("blosc_table", "blosc_counts", args)
+        first_block = tiles(blocks.array(np.uint32).tolist())
+        first_stream = tiles(streams.array(np.uint32).tolist())
+        n = int(first_stream[-1])
+        table = [Memory(nbytes=8 * n) for _ in range(4)]
+        route = Memory(nbytes=4 * n)
+        targets = np.arange(len(chunks), dtype=np.uint64) << np.uint64(40)
+        args = [begin, sizes, wanted, targets, first_block, first_stream, count, *table]
+        self.launch("blosc_table", "blosc_table", [*args, route, status])
+        columns = [m.array(np.int64) for m in table]
+        result = []
+        for c, verdict in enumerate(status.array(np.uint32).tolist()):
+            rows = []
+            for s in range(first_stream[c], first_stream[c + 1]):
+                kind = int(route.array(np.uint32)[s])
+                if kind:
+                    where = [int(column[s]) for column in columns]
+                    where[0] -= int(begin[c])
+                    where[2] -= int(targets[c])
+                    rows.append((*where, kind))
+            result.append((verdict, rows))
+        return result
+
+    def numbers(
+        self,
+        kernel: tuple[str, str],
+        values: Sequence[np.ndarray],
+        dtype: Any,
+        extra: Sequence[Any],
+        with_status: bool = False,
+    ) -> tuple[list[int], list[np.ndarray]]:
+        """A kernel of streams of numbers; status of each, and the results."""
+        sources = [Memory(v) for v in values]
+        targets = [Memory(nbytes=len(v) * np.dtype(dtype).itemsize) for v in values]
+        status = Memory(np.zeros(len(values), np.uint32))
+        args = [
+            addresses(sources),
+            addresses(targets),
+            np.array([len(v) for v in values], np.uint64),
+            tiles([up(len(v), 4096) for v in values]),
+            np.uint32(len(values)),
+            *extra,
+        ]
+        self.launch(*kernel, [*args, status] if with_status else args)
+        return status.array(np.uint32).tolist(), [t.array(dtype) for t in targets]
+
+    def prefix_sum(self, values: Sequence[np.ndarray], dtype: Any) -> list[np.ndarray]:
+        kind = np.uint32(KINDS.index(values[0].dtype.str[1:]))
+        sources = [Memory(v) for v in values]
+        size = np.array([len(v) for v in values], np.uint64)
+        count = np.uint32(len(values))
+        if values[0].dtype.kind == "f":
+            targets = [Memory(nbytes=len(v) * np.dtype(dtype).itemsize) for v in values]
+            to = np.uint32(KINDS.index(np.dtype(dtype).str[1:]))
+            args = [addresses(sources), addresses(targets), size, count, kind, to]
+            self.launch("prefix_sum", "prefix_sum_float", args, threads=64)
+            return [t.array(dtype) for t in targets]
+        first = tiles([up(len(v), 4096) for v in values])
+        sums, carries = (Memory(nbytes=8 * int(first[-1])) for _ in range(2))
+        args = [addresses(sources), size, first, count, kind, sums]
+        self.launch("prefix_sum", "prefix_sum_tiles", args)
+        args = [first, count, sums, carries]
+        self.launch("prefix_sum", "prefix_sum_carries", args, threads=64)
+        extra = [kind, np.uint32(np.dtype(dtype).itemsize), carries]
+        return self.numbers(("prefix_sum", "prefix_sum"), values, dtype, extra)[1]
+
+    def scale_offset(
+        self, values: Sequence[np.ndarray], scale: float, offset: float, dtype: Any
+    ) -> list[np.ndarray]:
+        kinds = [np.uint32(KINDS.index(np.dtype(d).str[1:])) for d in (values[0].dtype, dtype)]
+        extra = [*kinds, np.float64(scale), np.float64(offset)]
+        return self.numbers(("scale_offset", "scale_offset"), values, dtype, extra)[1]
+
+    def scale_offset_exact(
+        self, values: Sequence[np.ndarray], scale: int, offset: int
+    ) -> tuple[list[int], list[np.ndarray]]:
+        dtype = values[0].dtype
+        wide = np.uint64 if dtype == np.uint64 else np.int64
+        both = [wide(n).astype(np.int64) for n in (scale, offset)]
+        extra = [np.uint32(KINDS.index(dtype.str[1:])), *both]
+        return self.numbers(("scale_offset", "scale_offset_exact"), values, dtype, extra, True)
+
+    def cast_value(
+        self,
+        values: Sequence[np.ndarray],
+        dtype: Any,
+        rounding: str,
+        out_of_range: str | None,
+        scalar_map: Any = None,
+    ) -> tuple[list[int], list[np.ndarray]]:
+        source, target = values[0].dtype, np.dtype(dtype)
+        kinds = [np.uint32(KINDS.index(d.str[1:])) for d in (source, target)]
+        rules = [np.uint32(ROUNDINGS.index(rounding)), np.uint32(RANGES.index(out_of_range))]
+        entries = [
+            np.array(list(side), d).view(f"u{d.itemsize}").astype(np.uint64)
+            for side, d in (
+                ((scalar_map or {}).keys(), source),
+                ((scalar_map or {}).values(), target),
+            )
+        ]
+        extra = [*kinds, *rules, *entries, np.uint32(len(scalar_map or {}))]
+        return self.numbers(("cast", "cast"), values, dtype, extra, True)
+
+    def cast(self, values: Sequence[np.ndarray], dtype: Any) -> list[np.ndarray]:
+        rounding = "nearest-even" if np.dtype(dtype).kind == "f" else "towards-zero"
+        return self.cast_value(values, dtype, rounding, "wrap")[1]
+
+    def bit_unpack(
+        self, data: Sequence[bytes], counts: Sequence[int], padding: int, msb: bool, shift: int = 0
+    ) -> list[tuple[int, bytes]]:
+        sources = [Memory(d, shift=shift) for d in data]
+        targets = [Memory(nbytes=n, shift=shift) for n in counts]
+        status = Memory(nbytes=4 * len(data))
+        args = [
+            addresses(sources),
+            np.array([len(d) for d in data], np.uint64),
+            addresses(targets),
+            np.array(counts, np.uint64),
+            tiles([max(1, up(n, TILE)) for n in counts]),
+            np.uint32(len(data)),
+            np.uint32(padding),
+            np.uint32(msb),
+            status,
+        ]
+        self.launch("bit_unpack", "bit_unpack", args)
+        verdicts = status.array(np.uint32).tolist()
+        return [(v, t.bytes()) for v, t in zip(verdicts, targets, strict=True)]
+
+
+def addresses(memories: Sequence[Memory]) -> np.ndarray:
+    return np.array([m.ptr for m in memories], np.uint64)
