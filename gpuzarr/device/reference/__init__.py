@@ -13,7 +13,7 @@ from gpuzarr.device.reference.numbers import (
     scale_offset,
     scale_offset_exact,
 )
-from gpuzarr.device.reference.placing import equals_fill, fill, gather, place
+from gpuzarr.device.reference.placing import equals_fill, fill, gather, place, unshuffle_place
 from gpuzarr.device.reference.rearranging import byte_swap, copy, permute, shuffle, unshuffle
 from gpuzarr.device.reference.status import Status
 from gpuzarr.device.reference.streams import blosc_table, blosclz_decode, lz4_decode
@@ -44,4 +44,5 @@ __all__ = [
     "scale_offset_exact",
     "shuffle",
     "unshuffle",
+    "unshuffle_place",
 ]

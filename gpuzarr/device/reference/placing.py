@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gpuzarr.device.reference.rearranging import unshuffle
 
 
 def place(target: NDArray[Any], part: Any, chunk: NDArray[Any], source: Any) -> None:
@@ -16,6 +19,19 @@ def place(target: NDArray[Any], part: Any, chunk: NDArray[Any], source: Any) -> 
 def gather(chunk: NDArray[Any], source: Any, value: NDArray[Any], part: Any) -> None:
     """``chunk[source] = value[part]``: what `place` undoes."""
     chunk[source] = value[part]
+
+
+def unshuffle_place(
+    target: NDArray[Any], part: Any, blocks: Sequence[bytes], chunk: NDArray[Any], source: Any
+) -> None:
+    """Unshuffle the blocks that are a chunk, and place a part of it.
+
+    `chunk` is an array of the chunk's shape and of its type as stored, byte order included; its
+    content is replaced.
+    """
+    data = b"".join(unshuffle(block, chunk.itemsize) for block in blocks)
+    chunk[...] = np.frombuffer(data, chunk.dtype).reshape(chunk.shape)
+    place(target, part, chunk, source)
 
 
 def fill(size: int, value: bytes) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gpuzarr.device.reference.status import Status
 
 
-class _Fault(Exception):
+class _FaultError(Exception):
     """Ends a decoder with a status."""
 
     def __init__(self, status: Status) -> None:
@@ -27,7 +27,7 @@ def lz4_decode(data: bytes, size: int) -> tuple[Status, bytes]:
     output = bytearray()
     try:
         _lz4(data, size, output)
-    except _Fault as fault:
+    except _FaultError as fault:
         return fault.status, bytes(output)
     return Status.OK, bytes(output)
 
@@ -36,7 +36,7 @@ def _lz4(data: bytes, size: int, output: bytearray) -> None:
     if size == 0:
         if data == b"\0":
             return
-        raise _Fault(Status.OUTPUT_FULL if data else Status.INPUT_ENDS)
+        raise _FaultError(Status.OUTPUT_FULL if data else Status.INPUT_ENDS)
     at = 0
     while True:
         token, at = _byte(data, at)
@@ -66,7 +66,7 @@ def blosclz_decode(data: bytes, size: int) -> tuple[Status, bytes]:
     output = bytearray()
     try:
         _blosclz(data, size, output)
-    except _Fault as fault:
+    except _FaultError as fault:
         return fault.status, bytes(output)
     return Status.OK, bytes(output)
 
@@ -104,7 +104,7 @@ def _blosclz(data: bytes, size: int, output: bytearray) -> None:
 
 def _check(good: bool, status: Status) -> None:
     if not good:
-        raise _Fault(status)
+        raise _FaultError(status)
 
 
 def _byte(data: bytes, at: int) -> tuple[int, int]:
