@@ -189,6 +189,37 @@ class Kernels:
         self.launch("place", f"place_{kind}_{unit}", args)
         return f"{kind}_{unit}"
 
+    def unshuffle_place(
+        self,
+        blocks: Sequence[tuple[bytes, int, int]],
+        chunks: Sequence[tuple[int, Sequence[tuple[int, int, int, int]]]],
+        typesize: int,
+        swap: bool,
+        shift: int = 0,
+    ) -> None:
+        """Blocks with their chunk and first element; chunks with count, start, stop, stride."""
+        sources = [Memory(data, shift=shift) for data, _, _ in blocks]
+        sizes = [len(data) for data, _, _ in blocks]
+        words = []
+        for target, axes in chunks:
+            row = [target]
+            for count, start, stop, stride in axes:
+                row += axis_words((count, 0, stride))
+                row[-2] = start | stop << 32
+            words.append(row)
+        args = [
+            addresses(sources),
+            np.array(sizes, np.uint64),
+            np.array([c for _, c, _ in blocks], np.uint32),
+            np.array([f for _, _, f in blocks], np.uint32),
+            tiles([up(n, TILE) for n in sizes]),
+            np.uint32(len(blocks)),
+            np.array(words, np.uint64),
+            np.uint32(len(chunks[0][1])),
+            np.uint32(swap),
+        ]
+        self.launch("unshuffle_place", f"unshuffle_place_{typesize}", args)
+
     def lists(
         self,
         rows: Sequence[tuple[int, int, Sequence[tuple[np.ndarray, np.ndarray]]]],

@@ -248,6 +248,41 @@ def test_lists_and_points_are_placed(ops: Kernels, unit: int, rng: Any) -> None:
     ops.points(source, target, (points[:0], to[:0]), unit)
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_blocks_are_unshuffled_swapped_and_placed_at_once(
+    ops: Kernels, dtype: str, layout: str, shift: int, rng: Any
+) -> None:
+    stored, full = np.dtype(dtype), (40, 3, 75)
+    native = stored.newbyteorder("=")
+    result = np.full(9000 * stored.itemsize, POISON, "u1").view(native)
+    wanted = result.reshape(full if layout == "rows" else full[::-1])
+    wanted = wanted if layout == "rows" else wanted.transpose()
+    target, base = Memory(result), result.__array_interface__["data"][0]
+    blocks, chunks = [], []
+    for number, corner in enumerate([(0, 0, 0), (0, 0, 32), (0, 0, 64), (20, 1, 40)]):
+        shape = (20, 2, 32) if number < 3 else (15, 1, 33)
+        begin = (0, 0, 0) if number < 3 else (2, 0, 5)
+        stop = [min(n, f - c) for n, f, c in zip(shape, full, corner, strict=True)]
+        source = tuple(slice(b, s) for b, s in zip(begin, stop, strict=True))
+        part = tuple(slice(c, c + s - b) for c, b, s in zip(corner, begin, stop, strict=True))
+        chunk = _random(shape, dtype, rng).copy()
+        raw, size = chunk.tobytes(), (512 if number else 160) * stored.itemsize
+        pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
+        pieces = [reference.shuffle(piece, stored.itemsize) for piece in pieces]
+        reference.unshuffle_place(wanted, part, pieces, chunk, source)
+        assert chunk.tobytes() == raw
+        view = wanted[part]
+        offset = view.__array_interface__["data"][0] - base
+        axes = zip(shape, begin, stop, wanted.strides, strict=True)
+        chunks.append((target.ptr + offset, list(axes)))
+        blocks += [(p, number, i * size // stored.itemsize) for i, p in enumerate(pieces)]
+    swap = stored != native
+    ops.unshuffle_place(blocks, chunks, stored.itemsize, swap, shift)
+    assert target.bytes() == result.tobytes()
+
+
 def _random(shape: tuple[int, ...], dtype: str, rng: Any) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return np.frombuffer(rng.bytes(size), dtype).reshape(shape)
