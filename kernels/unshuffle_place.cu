@@ -142,19 +142,19 @@ GZ_INLINE void unshuffle_place(const u64* sources, const u64* sizes, const u32* 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(GZ_THREADS)
+extern "C" __global__ void __launch_bounds__(GZ_THREADS, 4)
 unshuffle_place_2(const u64* source, const u64* size, const u32* chunk, const u32* first,
                   const u32* first_tile, u32 count, const u64* chunks, u32 axes, u32 swap) {
     unshuffle_place<2>(source, size, chunk, first, first_tile, count, chunks, axes, swap);
 }
 
-extern "C" __global__ void __launch_bounds__(GZ_THREADS)
+extern "C" __global__ void __launch_bounds__(GZ_THREADS, 4)
 unshuffle_place_4(const u64* source, const u64* size, const u32* chunk, const u32* first,
                   const u32* first_tile, u32 count, const u64* chunks, u32 axes, u32 swap) {
     unshuffle_place<4>(source, size, chunk, first, first_tile, count, chunks, axes, swap);
 }
 
-extern "C" __global__ void __launch_bounds__(GZ_THREADS)
+extern "C" __global__ void __launch_bounds__(GZ_THREADS, 4)
 unshuffle_place_8(const u64* source, const u64* size, const u32* chunk, const u32* first,
                   const u32* first_tile, u32 count, const u64* chunks, u32 axes, u32 swap) {
     unshuffle_place<8>(source, size, chunk, first, first_tile, count, chunks, axes, swap);
