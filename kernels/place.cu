@@ -11,7 +11,11 @@
 //            and `axes` axes, the outermost first; columns are the units of the innermost axis,
 //            worked on by groups of 2^log_group lanes; the last of the axes counts the groups
 //            along the columns, and its strides are those of a whole group; rows is the product
-//            of the counts. first_tile: prefix sum of ceil(rows << log_group, 2048).
+//            of the counts. first_tile: prefix sum of ceil(rows << log_group, 1024).
+//            place_rows: for long contiguous rows whose ends are aligned differently: a box is
+//            {source, target, bytes of a row, 0, 0, rows} and `axes` axes, of which the last
+//            counts groups of 2^log_group windows of 16 bytes that are aligned in the target, its
+//            strides 0: a row has bytes / 16 + 2 windows. first_tile: as place_boxes.
 //            place_transposed: for boxes whose innermost axes differ in source and target: a box
 //            is {source, target, count of B, source stride, target stride, count of A, source
 //            stride, target stride} and `axes` axes, whose last two count tiles of 32 units
@@ -20,10 +24,10 @@
 //            place_lists: an outer product of index lists: a row is {source, target, elements}
 //            and `axes` axes {count | magic << 32, shift, first, 0}: position i of an axis stands
 //            at source_offset[first + i] and target_offset[first + i]. first_tile: prefix sum of
-//            ceil(elements / 2048).
+//            ceil(elements / 1024).
 //            place_points: units[i] of `units` consecutive units each, at source_offset[i] and
 //            target_offset[i].
-// alignment  all addresses, strides and offsets are multiples of the unit
+// alignment  all addresses, strides and offsets are multiples of the unit; place_rows: any
 // limits     up to 12 axes; rows << log_group < 2^31; fewer than 2^32 tiles; parts of targets
 //            do not overlap (of indexes that repeat in a target, the caller keeps the last)
 // reference  place, gather
@@ -32,11 +36,42 @@
 //            per element, and a sector each where neighbours are far apart
 #include "gpuzarr.cuh"
 
-#define SLOTS 2048u
+#define SLOTS 1024u
 #define PER_THREAD (SLOTS / GZ_THREADS)
 
 GZ_INLINE u32 divided(u32 value, u64 count_magic, u32 shift) {
     return (value + __umulhi(value, (u32)(count_magic >> 32))) >> shift;
+}
+
+// Where the slots of a thread are: of each its row's offsets, and its group along the row.
+struct Slots {
+    u32 row[PER_THREAD], group[PER_THREAD];
+    i64 from[PER_THREAD], to[PER_THREAD];
+};
+
+GZ_INLINE void find(Slots& slots, const u64* axes_of_box, u32 axes, u32 slot, u32 log_group) {
+#pragma unroll
+    for (u32 k = 0; k < PER_THREAD; k++) {
+        slots.row[k] = (slot + k * GZ_THREADS) >> log_group;
+        slots.group[k] = 0;
+        slots.from[k] = slots.to[k] = 0;
+    }
+    // an axis is read once for all slots of the thread
+    for (u32 a = axes; a-- > 0;) {
+        const u64* axis = axes_of_box + 4 * a;
+        const u64 magic = axis[0];
+        const u32 shift = (u32)axis[1];
+        const i64 source_stride = (i64)axis[2], target_stride = (i64)axis[3];
+#pragma unroll
+        for (u32 k = 0; k < PER_THREAD; k++) {
+            const u32 quotient = divided(slots.row[k], magic, shift);
+            const u32 index = slots.row[k] - quotient * (u32)magic;
+            if (a == axes - 1) slots.group[k] = index;
+            slots.from[k] += index * source_stride;
+            slots.to[k] += index * target_stride;
+            slots.row[k] = quotient;
+        }
+    }
 }
 
 template <class Unit>
@@ -46,40 +81,45 @@ GZ_INLINE void boxes_of(const u64* boxes, const u32* first_tile, u32 count, u32 
     Tile tile = tiles_of_block(first_tile, count);
     while (take(tile, first_tile)) {
         const u64* box = boxes + (u64)tile.stream * words;
-        const u8* source = (const u8*)box[0];
-        u8* target = (u8*)box[1];
         const u32 rows = (u32)box[5], columns = (u32)box[2];
-        u32 row[PER_THREAD], group[PER_THREAD];
-        i64 from[PER_THREAD], to[PER_THREAD];
         const u32 slot = tile.index * SLOTS + threadIdx.x, lane = slot & (lanes - 1);
-#pragma unroll
-        for (u32 k = 0; k < PER_THREAD; k++) {
-            row[k] = (slot + k * GZ_THREADS) >> log_group;
-            group[k] = 0;
-            from[k] = lane * (i64)box[3];
-            to[k] = lane * (i64)box[4];
-        }
-        // an axis is read once for all slots of the thread
-        for (u32 a = axes; a-- > 0;) {
-            const u64* axis = box + 6 + 4 * a;
-            const u64 magic = axis[0];
-            const u32 shift = (u32)axis[1];
-            const i64 source_stride = (i64)axis[2], target_stride = (i64)axis[3];
-#pragma unroll
-            for (u32 k = 0; k < PER_THREAD; k++) {
-                const u32 quotient = divided(row[k], magic, shift);
-                const u32 index = row[k] - quotient * (u32)magic;
-                if (a == axes - 1) group[k] = index;
-                from[k] += index * source_stride;
-                to[k] += index * target_stride;
-                row[k] = quotient;
-            }
-        }
+        const u8* source = (const u8*)box[0] + lane * (i64)box[3];
+        u8* target = (u8*)box[1] + lane * (i64)box[4];
+        Slots slots;
+        find(slots, box + 6, axes, slot, log_group);
 #pragma unroll
         for (u32 k = 0; k < PER_THREAD; k++) {
             const bool inside = (slot + k * GZ_THREADS) >> log_group < rows
-                                && (group[k] << log_group) + lane < columns;
-            if (inside) *(Unit*)(target + to[k]) = *(const Unit*)(source + from[k]);
+                                && (slots.group[k] << log_group) + lane < columns;
+            if (inside) *(Unit*)(target + slots.to[k]) = *(const Unit*)(source + slots.from[k]);
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(GZ_THREADS)
+place_rows(const u64* boxes, const u32* first_tile, u32 count, u32 axes, u32 log_group) {
+    const u32 words = 6 + 4 * axes, lanes = 1u << log_group;
+    Tile tile = tiles_of_block(first_tile, count);
+    while (take(tile, first_tile)) {
+        const u64* box = boxes + (u64)tile.stream * words;
+        const u32 rows = (u32)box[5];
+        const i64 bytes = (i64)box[2];
+        const u32 slot = tile.index * SLOTS + threadIdx.x, lane = slot & (lanes - 1);
+        Slots slots;
+        find(slots, box + 6, axes, slot, log_group);
+#pragma unroll
+        for (u32 k = 0; k < PER_THREAD; k++) {
+            if ((slot + k * GZ_THREADS) >> log_group >= rows) continue;
+            const u8* source = (const u8*)box[0] + slots.from[k];
+            u8* target = (u8*)box[1] + slots.to[k];
+            const i64 window = (slots.group[k] << log_group) + lane;
+            const i64 start = 16 * window - (i64)((u64)target & 15);
+            if (start >= 0 && start + 16 <= bytes) {
+                *(uint4*)(target + start) = load_16(source + start, source, source + bytes);
+            } else {
+                const i64 stop = start + 16 < bytes ? start + 16 : bytes;
+                for (i64 b = start > 0 ? start : 0; b < stop; b++) target[b] = source[b];
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ from math import gcd, prod
 
 import numpy as np
 
-MAX_AXES, SLOTS, MASK = 12, 2048, (1 << 64) - 1
+MAX_AXES, SLOTS, MASK = 12, 1024, (1 << 64) - 1
 
 Axis = tuple[int, int, int]  # count, source stride, target stride, in bytes
 
@@ -64,6 +64,14 @@ def described(copies: Sequence[Copy]) -> tuple[str, int, np.ndarray, list[int], 
     whole = [[x for x in a if x[0] != 1] or [(1, unit, unit)] for a in whole]
     if whole and all(_is_transposed(a) for a in whole):
         return _transposed(copies, whole, unit)
+    if (
+        unit < 4
+        and whole
+        and all(
+            a[-1] == (n, unit, unit) and n * unit >= 64 for a, n in ((a, a[-1][0]) for a in whole)
+        )
+    ):
+        return _rows(copies, whole, unit)
     columns = max((a[-1][0] for a in whole), default=1)
     log_group = min(5, (columns - 1).bit_length())
     rows, tiles, group = [], [], 1 << log_group
@@ -76,6 +84,22 @@ def described(copies: Sequence[Copy]) -> tuple[str, int, np.ndarray, list[int], 
         rows.append(words + [w for a in outer for w in axis_words(a)])
         tiles.append(-(-(count << log_group) // SLOTS))
     return "boxes", unit, np.array(rows, np.uint64), tiles, axes, log_group
+
+
+def _rows(
+    copies: Sequence[Copy], whole: list[list[Axis]], unit: int
+) -> tuple[str, int, np.ndarray, list[int], int, int]:
+    rows, tiles, axes = [], [], max(len(a) for a in whole)
+    log_group = min(5, max(a[-1][0] * unit // 16 + 1 for a in whole).bit_length())
+    for copy, box in zip(copies, whole, strict=True):
+        nbytes = box[-1][0] * unit
+        groups = -(-(nbytes // 16 + 2) // (1 << log_group))
+        outer = [(1, 0, 0)] * (axes - len(box)) + box[:-1] + [(groups, 0, 0)]
+        count = prod(a[0] for a in outer)
+        words = [copy.source, copy.target, nbytes, 0, 0, count]
+        rows.append(words + [w for a in outer for w in axis_words(a)])
+        tiles.append(-(-(count << log_group) // SLOTS))
+    return "rows", unit, np.array(rows, np.uint64), tiles, axes, log_group
 
 
 def _is_transposed(axes: list[Axis]) -> bool:

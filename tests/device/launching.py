@@ -184,9 +184,9 @@ class Kernels:
         """Boxes by whichever kernel fits; its name."""
         kind, unit, words, counts, axes, log_group = described(copies)
         args = [words, tiles(counts), np.uint32(len(counts)), np.uint32(axes)]
-        if kind == "boxes":
+        if kind != "transposed":
             args.append(np.uint32(log_group))
-        self.launch("place", f"place_{kind}_{unit}", args)
+        self.launch("place", "place_rows" if kind == "rows" else f"place_{kind}_{unit}", args)
         return f"{kind}_{unit}"
 
     def unshuffle_place(
@@ -236,7 +236,7 @@ class Kernels:
                 source.append(s)
                 target.append(t)
             words.append(row)
-            counts.append(up(elements, 2048))
+            counts.append(up(elements, 1024))
         offsets = [np.concatenate([np.zeros(0), *o]).astype(np.int64) for o in (source, target)]
         args = [np.array(words, np.uint64), tiles(counts), np.uint32(len(rows))]
         self.launch("place", f"place_lists_{unit}", [*args, np.uint32(len(rows[0][2])), *offsets])

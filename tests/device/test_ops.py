@@ -219,6 +219,15 @@ def test_a_transposed_chunk_is_placed_tile_by_tile(ops: Kernels, dtype: str, rng
     assert used.startswith("transposed" if dtype != "V12" else "boxes")
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "V3"])
+def test_long_rows_at_odd_addresses_are_placed(ops: Kernels, dtype: str, rng: Any) -> None:
+    chunk, boxes = _random((5, 7, 211), dtype, rng), []
+    for ahead in range(3):
+        part = (slice(6 * ahead, 6 * ahead + 5), slice(1, 8), slice(ahead, ahead + 211))
+        boxes.append((chunk, (20, 9, 215), part))
+    assert _copies(ops, boxes).startswith("rows")
+
+
 def test_a_box_is_filled_from_one_element(ops: Kernels) -> None:
     value = np.broadcast_to(np.array(1.5, "f4"), (9, 20))
     _copies(ops, [(value, (12, 25), (slice(1, 10), slice(2, 22)))])
