@@ -67,10 +67,8 @@ GZ_INLINE void copy_match(u8* output, u32 at, u32 distance, u32 count) {
     const u32 lane = threadIdx.x % 32;
     const u8* match = output + at - distance;
     __syncwarp();                     // what the match refers to is written
-    if (distance >= count + 8) {
+    if (distance >= count) {
         copy_by_warp(match, output + at, count, output, output + at);
-    } else if (distance >= count) {
-        for (u32 i = lane; i < count; i += 32) output[at + i] = match[i];
     } else {
         u32 from = lane % distance;   // i % distance, kept without a division
         const u32 step = 32 % distance;

@@ -165,7 +165,7 @@ def test_fill(ops: Kernels, value: bytes, shift: int) -> None:
     ],
 )
 def test_equals_fill(ops: Kernels, dtype: str, value: Any, kind: str) -> None:
-    wanted, data = np.array(value, dtype), []
+    wanted, data = np.array(value, dtype), [b"\x01" * 5000 * np.dtype(dtype).itemsize]
     for n in (0, 1, 3, 16, 17, 5000):
         whole = np.full(n, wanted, dtype)
         data.append(whole.tobytes())
@@ -428,6 +428,24 @@ def test_lz4_decode_of_nothing(ops: Kernels) -> None:
     assert [f[0] == 0 for f in found] == [True, False, False, False]
 
 
+def test_lz4_blocks_end_as_liblz4_wants_them(ops: Kernels) -> None:
+    """Literals only in the last 5 bytes; no match starts in the last 12."""
+    cases = [
+        (b"\x4fabcd" + b"\1\0" + b"\0" + b"\x50abcde", 28),
+        (b"\x4fabcd" + b"\1\0" + b"\0" + b"\x40abcd", 27),
+        (b"\x40abcd" + b"\1\0" + b"\x80abcdefgh", 16),
+        (b"\x40abcd" + b"\1\0" + b"\x70abcdefg", 15),
+        (b"\x4fabcd" + b"\1\0" + b"\xff" * 40, 40),
+        (b"\xf0" + b"\xff" * 40, 40),
+    ]
+    blocks, sizes = [c[0] for c in cases], [c[1] for c in cases]
+    found = ops.decode("lz4_decode", blocks, sizes)
+    assert [f[0] for f in found] == [0, 5, 0, 5, 1, 1]
+    for (status, output), block, size in zip(found, blocks, sizes, strict=True):
+        assert reference.lz4_decode(block, size)[0] == status
+        assert (output if status == 0 else None) == _liblz4(block, size)
+
+
 def test_mutated_lz4_blocks_get_the_verdict_and_the_bytes_of_liblz4(ops: Kernels) -> None:
     """All but matches of distance 0, which liblz4 accepts and nothing defines."""
     rng = np.random.default_rng(4)
@@ -505,6 +523,37 @@ def test_the_stream_table_of_blosc_and_blosclz_decode(ops: Kernels) -> None:
     wanted = [reference.blosclz_decode(s, n) for s, n in zip(streams, parts, strict=True)]
     assert found == wanted
     assert not any(status for status, _ in found)
+
+
+def test_blosclz_streams_that_are_cut_or_changed(ops: Kernels) -> None:
+    rng = np.random.default_rng(6)
+    chunks, sizes = [c for c, _ in _chunks()], [n for _, n in _chunks()]
+    whole = [p for p in zip(*_streams(chunks, sizes, 2), strict=True) if len(p[0]) < 400]
+    cases = [(b"\2abc\x20\2", 6), (b"\2abc\x20", 6), (b"", 3), (b"\x1f", 3)]
+    cases += [(s[:cut], n) for s, n in whole[:4] for cut in range(0, len(s), 3)]
+    picked = [whole[i] for i in rng.integers(0, len(whole), 300)]
+    cases += [(_mutated(s, rng), n) for s, n in picked]
+    found = ops.decode("blosclz_decode", [c[0] for c in cases], [c[1] for c in cases])
+    for (stream, size), (status, output) in zip(cases, found, strict=True):
+        expected = reference.blosclz_decode(stream, size)
+        assert status == expected[0]
+        assert status or output == expected[1]
+    assert {0, 1, 2, 3} <= {status for status, _ in found}
+
+
+def test_a_block_of_blosc_may_not_reach_out_of_its_chunk(ops: Kernels) -> None:
+    chunk = bytes(numcodecs.blosc.compress(TEXT[:3000], b"lz4", 9, 0, 1024, typesize=1))
+    chunks = []
+    for start in (0, 15, len(chunk) - 5, len(chunk) - 4, len(chunk) - 3, len(chunk), -1, 1 << 30):
+        chunks.append(chunk[:16] + struct.pack("<i", start) + chunk[20:])
+    for csize in (-1, 0, len(chunk), 1 << 30):
+        first = int.from_bytes(chunk[16:20], "little")
+        chunks.append(chunk[:first] + struct.pack("<i", csize) + chunk[first + 4 :])
+    for at in range(16):
+        chunks += [chunk[:at] + bytes([value]) + chunk[at + 1 :] for value in (0, 1, 127, 255)]
+    chunks += [chunk[:cut] for cut in range(0, 30)]
+    sizes = [3000] * len(chunks)
+    assert ops.blosc_table(chunks, sizes) == _table(chunks, sizes)
 
 
 @pytest.mark.parametrize("cname", [b"blosclz", b"lz4"])
