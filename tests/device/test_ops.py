@@ -543,15 +543,16 @@ def test_blosclz_streams_that_are_cut_or_changed(ops: Kernels) -> None:
 
 def test_a_block_of_blosc_may_not_reach_out_of_its_chunk(ops: Kernels) -> None:
     chunk = bytes(numcodecs.blosc.compress(TEXT[:3000], b"lz4", 9, 0, 1024, typesize=1))
-    chunks = []
-    for start in (0, 15, len(chunk) - 5, len(chunk) - 4, len(chunk) - 3, len(chunk), -1, 1 << 30):
-        chunks.append(chunk[:16] + struct.pack("<i", start) + chunk[20:])
-    for csize in (-1, 0, len(chunk), 1 << 30):
-        first = int.from_bytes(chunk[16:20], "little")
-        chunks.append(chunk[:first] + struct.pack("<i", csize) + chunk[first + 4 :])
+    n, first = len(chunk), int.from_bytes(chunk[16:20], "little")
+    starts = (0, 15, n - 5, n - 4, n - 3, n, -1, 1 << 30)
+    chunks = [chunk[:16] + struct.pack("<i", start) + chunk[20:] for start in starts]
+    chunks += [
+        chunk[:first] + struct.pack("<i", csize) + chunk[first + 4 :]
+        for csize in (-1, 0, n, 1 << 30)
+    ]
     for at in range(16):
         chunks += [chunk[:at] + bytes([value]) + chunk[at + 1 :] for value in (0, 1, 127, 255)]
-    chunks += [chunk[:cut] for cut in range(0, 30)]
+    chunks += [chunk[:cut] for cut in range(30)]
     sizes = [3000] * len(chunks)
     assert ops.blosc_table(chunks, sizes) == _table(chunks, sizes)
 
