@@ -12,6 +12,7 @@ itself raises in that case, so that code written for them keeps working::
     │   └── UnknownCodecError zarr's UnknownCodecError
     ├── NodeNotFoundError     zarr's ArrayNotFoundError, GroupNotFoundError; KeyError
     ├── DeviceError           RuntimeError   a device that is unknown or not there
+    │   └── KernelFaultError  of `device.emulator`: a kernel that broke a rule
     ├── UnsupportedError      NotImplementedError
     ├── PickleDisabledError   zarr's PickleCodecDisabledError
     ├── StoreError            OSError        a store that fails to deliver, or to take
