@@ -282,10 +282,11 @@ def _source_of(module: Path, pc: int) -> tuple[str, int]:
         return "", 0
     command = [tool, "-i", "-e", str(module), hex(pc)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    own = str(folder() / "emulator")
+    # by name: what is cached may have been compiled in another checkout
+    own = {file.name for file in (folder() / "emulator").iterdir()}
     for frame in result.stdout.splitlines():
         file, _, rest = frame.partition(":")
         number = rest.split(" ")[0]
-        if number.isdigit() and not file.startswith(own):
+        if number.isdigit() and Path(file).name not in own:
             return file, int(number)
     return "", 0
