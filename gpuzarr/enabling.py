@@ -56,11 +56,6 @@ def enable(device: str = "cpu") -> Enabled:
     DeviceError
         If the device is not available.
 
-    Notes
-    -----
-    zarr-python's own pipeline does not write shards within shards while results have memory of
-    ours: open such arrays anew after `enable`.
-
     Examples
     --------
     >>> import gpuzarr, zarr
