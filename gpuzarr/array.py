@@ -267,7 +267,7 @@ class Array(Described):
         return self._last_write
 
     def _write(self, wanted: Selection, value: Any) -> None:
-        self._writable()
+        self._check_writable()
         array = fitting(value, wanted.shape, field_dtype(self.dtype, wanted.field))
         parts = parts_of(self._spec.grid, wanted.what)
         if not parts.count:
@@ -287,27 +287,27 @@ class Array(Described):
         Raises
         ------
         ValueFitError
-            If the data's other axes are not the array's; nothing is changed then.
+            If the data's other axes or dtype do not fit; nothing is changed then.
         """
-        data = data if hasattr(data, "shape") else np.asarray(data, self.dtype)
-        shape, behind = appended(self.shape, tuple(data.shape), axis)
+        data = fitting(data, np.shape(data), self.dtype)
+        shape, behind = appended(self.shape, data.shape, axis)
         self.resize(shape)
         self[behind] = data
         return self.shape
 
     def resize(self, shape: Any) -> None:
         """Change the shape; chunks outside the new one are deleted."""
-        self._writable().resize(shape)
+        self._check_writable()
+        self.zarr.resize(shape)
         self._metadata = self.zarr.metadata
         self._spec = read_spec(self._metadata, self.path, str(self._store))
 
-    def _writable(self) -> Any:
+    def _check_writable(self) -> None:
         if self._mode == "r" or self._store.read_only:
             raise ReadOnlyError(
                 f"The array {self._spec.name!r} was opened for reading only; open it with "
                 f"mode='r+' and from a store that takes writes."
             )
-        return self.zarr
 
 
 def _writes_empty(array: zarr.Array[Any] | None) -> bool:

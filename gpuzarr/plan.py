@@ -235,7 +235,7 @@ class ReadPlan:
 
 
 def plan_write(spec: Spec, parts: Parts) -> ReadPlan:
-    """The same for writing: no wave cuts a shard, unless it is one shard."""
+    """Order the chunks of a selection for writing: as for reading, but no wave cuts a shard."""
     plan = plan_read(spec, parts)
     return replace(plan, whole=bool(spec.levels))
 

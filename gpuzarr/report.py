@@ -54,7 +54,7 @@ class Report:
         """Count the reading of shard indexes."""
         with self._lock:
             self.bytes_read += tally.bytes_read
-            self._spend(tally)
+            _add_seconds(self.seconds, tally)
 
     def add(self, wave: Tally, route: Route) -> None:
         """Count a wave."""
@@ -64,13 +64,10 @@ class Report:
             self.chunks += wave.chunks
             self.missing += wave.missing
             self.waves += 1
-            self._spend(wave)
+            _add_seconds(self.seconds, wave)
             for stage in route.stages if wave.chunks else ():
                 done = (stage.stage, stage.device)
                 self.stages[done] = self.stages.get(done, 0) + wave.chunks
-
-    def _spend(self, tally: Tally) -> None:
-        _add_seconds(self.seconds, tally)
 
     def __str__(self) -> str:
         lines = [

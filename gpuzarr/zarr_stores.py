@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from zarr.storage import StorePath
 
 from gpuzarr import runtime
-from gpuzarr.batch import MISSING, Batch
+from gpuzarr.batch import Batch
 from gpuzarr.errors import GpuzarrError, StoreError, UnsupportedError
 from gpuzarr.items import Item
 from gpuzarr.sources import Sink, Source
@@ -40,7 +39,7 @@ class Opened:
         try:
             if self.setters is None:
                 return await runtime.in_thread(work, *args, **kwargs)
-            # Whoever waits for this may fill the threads of the loop: it gets one of its own.
+            # Calls that wait for this one may hold all threads of calls: it gets one of its own.
             with ThreadPoolExecutor(1) as thread:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(thread, lambda: work(*args, **kwargs))
@@ -84,11 +83,7 @@ async def opened(items: list[Item], *, to_write: bool = False) -> Opened:
         return Opened(items, source, sink)
     getters = {str(n): item[0] for n, item in enumerate(items)}
     found = [await getter.get(spec.prototype) for getter in getters.values()]
-    data = [b"" if buffer is None else buffer.to_bytes() for buffer in found]
-    sizes = np.array([len(d) for d in data], np.int64)
-    offsets = np.cumsum(sizes) - sizes
-    sizes[[buffer is None for buffer in found]] = MISSING
-    objects = Batch(np.frombuffer(b"".join(data), np.uint8), offsets, sizes)
+    objects = Batch.joined([None if b is None else b.as_numpy_array() for b in found])
     keyed: list[Item] = [(_Key(k), *item[1:]) for k, item in zip(getters, items, strict=True)]
     return Opened(keyed, Memory(list(getters), objects), MemorySink(), getters)
 

@@ -124,18 +124,17 @@ class Sharding:
 
     def encode(self, batch: Batch, device: Device) -> Batch:
         """Encode whole shards; one without chunks is missing."""
-        return Batch.joined([self._encoded(batch, slot, device) for slot in range(len(batch))])
+        shards = [batch.arena[start:stop] for start, stop in batch.spans()]
+        return Batch.joined([self._encoded(s, slot, device) for slot, s in enumerate(shards)])
 
-    def _encoded(self, batch: Batch, slot: int, device: Device) -> NDArray[np.uint8] | None:
+    def _encoded(self, shard: Any, slot: int, device: Device) -> NDArray[np.uint8] | None:
         layout, every = self._chain.layout, np.arange(self._count)
         if layout.on_host_only:
             arena: Any = np.empty(self._count * layout.size, layout.dtype)
         else:
             arena = device.empty(self._count * layout.size)
         chunks = Batch.uniform(arena, self._count, layout.size)
-        ((start, stop),) = batch.take(slice(slot, slot + 1)).spans()  # type: ignore[arg-type]
-        value = self._array(batch.arena[start:stop])
-        device.gather(value, chunks, layout, self._boxes(every, every))
+        device.gather(self._array(shard), chunks, layout, self._boxes(every, every))
         stored = every
         if not self._write_empty:
             stored = np.flatnonzero(~device.equals_fill(chunks, layout, self._fill))
