@@ -16,7 +16,7 @@ from gpuzarr.described import Described
 from gpuzarr.errors import ReadOnlyError
 from gpuzarr.explain import Explanation
 from gpuzarr.indexer import Indexer, scalar
-from gpuzarr.metadata import Metadata, read_spec
+from gpuzarr.metadata import Metadata, host_only_dtype, read_spec
 from gpuzarr.plan import ReadPlan, covers_nothing, parts_of, plan_read, plan_write
 from gpuzarr.report import Report, WriteReport
 from gpuzarr.selection import Selection
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from zarr.abc.store import Store
+
+
+_ENCODER = devices.get("cpu")
+"""No other device encodes: what is on one is downloaded, in one copy."""
 
 
 class Array(Described):
@@ -63,7 +67,10 @@ class Array(Described):
         self._metadata = metadata
         self._spec = read_spec(metadata, path, str(store))
         self._store, self._mode, self._zarr = store, mode, zarr_array
-        self._device = devices.get(device)
+        wanted = devices.get(device)
+        self._wanted = wanted.name
+        self._why_host = None if wanted.is_host else host_only_dtype(self.dtype)
+        self._device = devices.get("cpu") if self._why_host else wanted
         self._source = source_of(store)
         self._last_read: Report | None = None
         self._last_write: WriteReport | None = None
@@ -202,8 +209,8 @@ class Array(Described):
         """How a selection would be read: chunks, stages, devices and why. Nothing is read."""
         plan = plan_read(self._spec, parts_of(self._spec.grid, _basic(selection, self).what))
         route = pipeline.route_of(plan, self._device)
-        in_zarr = getattr(self._zarr and self._zarr.async_array.codec_pipeline, "explain", None)
-        return Explanation.of(plan, route, self._source.name, in_zarr and in_zarr())
+        told = getattr(self._zarr and self._zarr.async_array.codec_pipeline, "explain", None)
+        return Explanation.of(plan, route, self._source.name, told and told(), self._why_host)
 
     @property
     def last_read(self) -> Report | None:
@@ -233,7 +240,7 @@ class Array(Described):
         if out is None:
             result = self._device.new_result(shape, dtype)
             return result, result
-        return out, checked_target(out, shape, dtype)
+        return out, checked_target(out, shape, dtype, self._device)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -250,16 +257,7 @@ class Array(Described):
         opened = partial(
             Array, mode=self._mode, zarr_array=self._zarr, write_empty=self._write_empty
         )
-        return opened, (self._metadata, self._store, self.path, self.device)
-
-    def __repr__(self) -> str:
-        where = f" /{self.path}" if self.path else ""
-        inner = f" shards={self.shards}" if self.shards else ""
-        codecs = "+".join(c.name for c in self._spec.codecs) or "raw"
-        return (
-            f"<gpuzarr.Array{where} {self.shape} {self.dtype} chunks={self.chunks}{inner} "
-            f"{codecs} v{self.zarr_format} on {self.device}>"
-        )
+        return opened, (self._metadata, self._store, self.path, self._wanted)
 
     @property
     def last_write(self) -> WriteReport | None:
@@ -274,12 +272,13 @@ class Array(Described):
             return
         covers = parts.covers if wanted.field is None else covers_nothing
         sink = sink_of(self._store)
-        self._last_write = WriteReport(self.device, sink.name)
+        moved = value.nbytes if devices.is_on_device(value) else 0
+        self._last_write = WriteReport(_ENCODER.name, sink.name, bytes_downloaded=moved)
         planned = pipeline.Write(
             plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
             self._write_empty, self._last_write, wanted.field,
         )  # fmt: skip
-        pipeline.write([planned], self._device)
+        pipeline.write([planned], _ENCODER)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Append along an axis; the new shape.

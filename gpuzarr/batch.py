@@ -32,12 +32,16 @@ class Batch:
         ``int64`` arrays of N; a size of `MISSING` means that there is no such stream.
     dtype
         Of the elements that the bytes are, for compressors that care; decoding does not.
+    host
+        Of a batch that was uploaded: the arena that it came from, at the same offsets, so that
+        headers can be read without asking the device.
     """
 
     arena: Any
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
     dtype: np.dtype = BYTES
+    host: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -68,7 +72,11 @@ class Batch:
 
     def take(self, slots: NDArray[Any]) -> Batch:
         """The streams at these positions, in the same arena."""
-        return Batch(self.arena, self.offsets[slots], self.sizes[slots], self.dtype)
+        return Batch(self.arena, self.offsets[slots], self.sizes[slots], self.dtype, self.host)
+
+    def within(self, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> Batch:
+        """Other streams of the same arena: parts of these, as a rule."""
+        return Batch(self.arena, offsets, sizes, self.dtype, self.host)
 
     def spans(self) -> list[tuple[int, int]]:
         """``(start, stop)`` of each stream in the arena, as Python integers."""

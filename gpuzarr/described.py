@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuzarr.device import Device
 from gpuzarr.metadata import Metadata
 from gpuzarr.spec import Spec
 
@@ -16,6 +17,7 @@ class Described:
 
     _spec: Spec
     _metadata: Metadata
+    _device: Device
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,3 +100,12 @@ class Described:
         if not self.shape:
             raise TypeError("The length of a 0-dimensional array is not defined.")
         return self.shape[0]
+
+    def __repr__(self) -> str:
+        where = f" /{self.path}" if self.path else ""
+        inner = f" shards={self.shards}" if self.shards else ""
+        codecs = "+".join(c.name for c in self._spec.codecs) or "raw"
+        return (
+            f"<gpuzarr.Array{where} {self.shape} {self.dtype} chunks={self.chunks}{inner} "
+            f"{codecs} v{self.zarr_format} on {self._device.name}>"
+        )

@@ -28,6 +28,8 @@ class Explanation:
     in_zarr
         What does the work when zarr-python reads this array, if `gpuzarr.enable` was in effect
         when zarr-python opened it.
+    why_host
+        Why the result is on the host, where another device was asked for.
     """
 
     array: str
@@ -40,10 +42,16 @@ class Explanation:
     threads: int
     stages: tuple[StageRoute, ...]
     in_zarr: str | None = None
+    why_host: str | None = None
 
     @classmethod
     def of(
-        cls, plan: ReadPlan, route: Route, source: str, in_zarr: str | None = None
+        cls,
+        plan: ReadPlan,
+        route: Route,
+        source: str,
+        in_zarr: str | None = None,
+        why_host: str | None = None,
     ) -> Explanation:
         """Of a plan and its route."""
         spec = plan.spec
@@ -58,6 +66,7 @@ class Explanation:
             route.threads,
             route.stages,
             in_zarr,
+            why_host,
         )
 
     @property
@@ -71,6 +80,8 @@ class Explanation:
             f"{self.array}: {self.chunks} chunks{shards}, {self.bytes_decoded:,} bytes decoded",
             f"  from {self.source} to {self.device}, {self.waves} waves on {self.threads} threads",
         ]
+        if self.why_host is not None:
+            lines.append(f"  on the host, since {self.why_host}")
         if not self.stages:
             lines.append("  no codec: chunks are copied into place")
         lines += [f"  {s.stage}: {s.device}, {s.reason}" for s in self.stages]

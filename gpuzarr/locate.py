@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr import device as devices
 from gpuzarr.batch import MISSING, Batch, Scratch
 from gpuzarr.codecs.chain import StageError, chain_of
 from gpuzarr.config import config
-from gpuzarr.device import Device
 from gpuzarr.errors import ShardIndexError, StreamError
 from gpuzarr.plan import distinct
 from gpuzarr.report import Indexes, Tally, timed
@@ -27,9 +27,12 @@ from gpuzarr.spec import ShardLevel, Spec
 
 Ints = NDArray[np.int64]
 
+_CPU = devices.get("cpu")
+"""Indexes are small, and what follows from them is planned on the host."""
+
 
 def locate(
-    spec: Spec, chunks: Ints, source: Source, device: Device, report: Indexes, stop: Stop
+    spec: Spec, chunks: Ints, source: Source, report: Indexes, stop: Stop
 ) -> tuple[Extents, NDArray[np.bool_]]:
     """Where inner chunks ``[n, ndim]`` lie, and for each whether its stored object exists.
 
@@ -51,10 +54,10 @@ def locate(
         else:
             parent, node_of = shard_of, np.arange(len(chunks))
         inner = nodes % np.array(level.chunks_per_shard, np.int64)
-        table, present = _indexes(spec, level, extents, source, device, report, stop)
+        table, present = _indexes(spec, level, extents, source, report, stop)
         if level is spec.levels[0]:
             exists = present[shard_of]
-        with _naming(spec, extents, device):
+        with _naming(spec, extents):
             extents = refine(extents, level, table, present, parent, inner)
         shard_of = node_of
     return extents, exists
@@ -65,7 +68,6 @@ def _indexes(
     level: ShardLevel,
     shards: Extents,
     source: Source,
-    device: Device,
     report: Indexes,
     stop: Stop,
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -84,9 +86,9 @@ def _indexes(
                 present[rows] = batch.sizes != MISSING
                 batch, rows = batch.take(present[rows]), rows[present[rows]]
                 tally.bytes_read += int(batch.sizes.sum())
-                with _naming(spec, shards.take(rows), device):
+                with _naming(spec, shards.take(rows)):
                     check_extents(batch, wanted.nbytes[rows])
-                    index = chain.decode(batch, None, device, scratch, tally.seconds)
+                    index = chain.decode(batch, None, _CPU, scratch, tally.seconds)
                     tables.append(index_table(index, chain.layout))
     finally:
         for fetch in fetches:
@@ -97,7 +99,7 @@ def _indexes(
 
 
 @contextmanager
-def _naming(spec: Spec, shards: Extents, device: Device) -> Iterator[None]:
+def _naming(spec: Spec, shards: Extents) -> Iterator[None]:
     """Give errors of single shards their names."""
     stage = "shard index"
     try:
@@ -109,11 +111,11 @@ def _naming(spec: Spec, shards: Extents, device: Device) -> Iterator[None]:
     except StreamError as error:
         key = shards.keys[int(shards.resource[error.slot])]
         raise error.kind(
-            error.reason, array=spec.name, chunk=key, stage=stage, device=device.name
+            error.reason, array=spec.name, chunk=key, stage=stage, device=_CPU.name
         ) from error
 
 
-def check_streams(spec: Spec, extents: Extents, streams: Batch, device: Device) -> None:
+def check_streams(spec: Spec, extents: Extents, streams: Batch) -> None:
     """`check_extents`; the error names the stored object.
 
     Raises
@@ -121,7 +123,7 @@ def check_streams(spec: Spec, extents: Extents, streams: Batch, device: Device) 
     ShardIndexError
         For the first stream that is shorter than its extent.
     """
-    with _naming(spec, extents, device):
+    with _naming(spec, extents):
         check_extents(streams, extents.nbytes)
 
 

@@ -75,11 +75,16 @@ def only_dimension(metadata: Metadata) -> str | None:
     return names[0] if isinstance(names, list | tuple) and len(names) == 1 else None
 
 
+def host_only_dtype(dtype: np.dtype) -> str | None:
+    """Why results of this dtype stay on the host, whatever the device is."""
+    return None if dtype.kind in "biufc" else f"a device has no arrays of dtype {dtype}"
+
+
 def host_only(metadata: Metadata) -> str | None:
-    """Why results of this array stay on the host, whatever the device is."""
-    dtype = metadata.dtype.to_native_dtype()
-    if dtype.kind not in "biufc":
-        return f"a device has no arrays of dtype {dtype}"
+    """Why results of this array stay on the host, for users of zarr-python."""
+    reason = host_only_dtype(metadata.dtype.to_native_dtype())
+    if reason is not None:
+        return reason
     if " since " in str(metadata.attributes.get("units", "")):
         return "a CF time, which is decoded on the host"
     return None

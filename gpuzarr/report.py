@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
+from gpuzarr.device.counting import Counts
 from gpuzarr.route import Route
 
 
@@ -28,6 +29,9 @@ class Report:
         Where the result is and where the bytes came from.
     bytes_read, bytes_decoded
         Encoded bytes fetched (indexes of shards included), bytes of decoded chunks.
+    bytes_uploaded, bytes_downloaded, launches
+        What moved between the host and another device, tables of addresses and verdicts
+        included, and how often kernels and batch decoders were started there.
     chunks, missing
         Innermost chunks decoded, and those that the store does not hold.
     waves, threads
@@ -46,6 +50,9 @@ class Report:
     chunks: int = 0
     missing: int = 0
     waves: int = 0
+    bytes_uploaded: int = 0
+    bytes_downloaded: int = 0
+    launches: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     stages: dict[tuple[str, str], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -56,8 +63,8 @@ class Report:
             self.bytes_read += tally.bytes_read
             _add_seconds(self.seconds, tally)
 
-    def add(self, wave: Tally, route: Route) -> None:
-        """Count a wave."""
+    def add(self, wave: Tally, route: Route, counts: Counts) -> None:
+        """Count a wave, and what its device did for it."""
         with self._lock:
             self.bytes_read += wave.bytes_read
             self.bytes_decoded += wave.bytes_decoded
@@ -65,9 +72,15 @@ class Report:
             self.missing += wave.missing
             self.waves += 1
             _add_seconds(self.seconds, wave)
+            self.bytes_uploaded += counts.bytes_uploaded
+            self.bytes_downloaded += counts.bytes_downloaded
+            self.launches += counts.launches.total()
             for stage in route.stages if wave.chunks else ():
-                done = (stage.stage, stage.device)
-                self.stages[done] = self.stages.get(done, 0) + wave.chunks
+                odd = counts.on_host[stage.stage] if stage.device != "cpu" else 0
+                for device, chunks in ((stage.device, wave.chunks - odd), ("cpu", odd)):
+                    if chunks:
+                        done = (stage.stage, device)
+                        self.stages[done] = self.stages.get(done, 0) + chunks
 
     def __str__(self) -> str:
         lines = [
@@ -75,6 +88,11 @@ class Report:
             f"from {self.source}, {self.threads} threads, {self.waves} waves",
             f"  bytes: {self.bytes_read:,} read, {self.bytes_decoded:,} decoded",
         ]
+        if self.launches:
+            lines.append(
+                f"  moved: {self.bytes_uploaded:,} bytes up, {self.bytes_downloaded:,} down, "
+                f"{self.launches} launches"
+            )
         for (stage, device), count in self.stages.items():
             lines.append(f"  {stage}: {count} chunks on {device}")
         spent = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items())
@@ -92,6 +110,8 @@ class WriteReport:
     bytes_read, bytes_encoded, bytes_written
         Encoded bytes fetched of chunks that are partly covered, bytes of the chunks that were
         encoded, and encoded bytes stored.
+    bytes_downloaded
+        Of a value on a device, which is brought to the host in one copy to be encoded.
     chunks, empty
         Innermost chunks encoded, and those left out since they hold nothing but the fill value.
     waves, threads
@@ -111,6 +131,7 @@ class WriteReport:
     chunks: int = 0
     empty: int = 0
     waves: int = 0
+    bytes_downloaded: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -138,6 +159,8 @@ class WriteReport:
             f"  bytes: {self.bytes_encoded:,} encoded, {self.bytes_written:,} written, "
             f"{self.bytes_read:,} read of chunks partly covered",
         ]
+        if self.bytes_downloaded:
+            lines.append(f"  moved: {self.bytes_downloaded:,} bytes down, to be encoded on the CPU")
         spent = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items())
         return "\n".join([*lines, f"  time: {spent}"] if spent else lines)
 

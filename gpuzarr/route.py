@@ -51,14 +51,13 @@ def choose(
 ) -> Route:
     """The route of `chunks` chunks through a chain."""
     stages = []
-    for stage in chain.stages:
-        reason = stage.codec.supports(device)
+    for stage, reason in zip(chain.stages, chain.reasons(device), strict=True):
         where = device.name if reason is None else "cpu"
         stages.append(StageRoute(stage.name, where, reason or stage.codec.describe()))
     size = max(1, _nbytes(chain))
     threads = min(thread_limit, chunks) if size >= _thread_pays(chain) else 1
     per_wave = max(1, wave_bytes // size)
-    if threads > 1:
+    if threads > 1 and device.is_host:
         per_wave = max(1, min(per_wave, -(-chunks // (4 * threads))))
     return Route(tuple(stages), device.name, max(1, threads), per_wave)
 

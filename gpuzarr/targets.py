@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr import device as devices
+from gpuzarr.device import Device
 from gpuzarr.errors import OutputError, words_of
 
 
@@ -18,6 +20,11 @@ def host_view(out: Any) -> NDArray[Any]:
     OutputError
         If there is none that shares the target's memory.
     """
+    if devices.is_on_device(out):
+        raise OutputError(
+            f"out is on the device {devices.like(out)!r}, and this array is read on the host; open "
+            f"it with device={devices.like(out)!r}."
+        )
     if isinstance(out, np.ndarray):
         view = out
     elif hasattr(out, "__dlpack__"):
@@ -39,20 +46,31 @@ def host_view(out: Any) -> NDArray[Any]:
     return view
 
 
-def checked_target(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
+def checked_target(out: Any, shape: tuple[int, ...], dtype: np.dtype, device: Device) -> Any:
     """The view of a target for a result of this shape and dtype; byte order may differ.
 
     Raises
     ------
     OutputError
-        If shape or dtype differ, or `host_view` refuses.
+        If shape, dtype or device differ, or `host_view` refuses.
     """
-    target = host_view(out)
+    target = host_view(out) if device.is_host else _on_device(out, device)
     if target.shape != shape:
         raise OutputError(f"out must have the shape {shape}, it has {target.shape}.")
     if _native(target.dtype) != _native(dtype):
         raise OutputError(f"out must have the dtype {dtype}, it has {target.dtype}.")
     return target
+
+
+def _on_device(out: Any, device: Device) -> Any:
+    if not (devices.is_on_device(out) and devices.like(out) == device.name):
+        raise OutputError(
+            f"out must be an array on the device {device.name!r}, not {type(out).__name__}; to "
+            f"read into host memory, open the array with device='cpu'."
+        )
+    if not out.dtype.isnative:
+        raise OutputError(f"out on a device must have native byte order, it has {out.dtype}.")
+    return out
 
 
 def _native(dtype: np.dtype) -> np.dtype:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr import device as devices
 from gpuzarr.errors import ValueFitError, words_of
 
 _NUMBERS = "biufc"
@@ -82,6 +83,9 @@ def appended(
 
 
 def _host_array(value: Any, dtype: np.dtype) -> NDArray[Any]:
+    if devices.is_on_device(value):
+        host: NDArray[Any] = value.get()
+        return host
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):

@@ -59,9 +59,7 @@ class ResultBuffer(cpu.NDBuffer):
         """Choose this device, which but for the host has native byte order; the array to fill."""
         assert self._wanted is not None
         shape, dtype, order = self._wanted
-        if device.name != "cpu":
-            self._array = device.new_result(shape, dtype.newbyteorder("="))
-        elif order == "C":
+        if not device.is_host or order == "C":
             self._array = device.new_result(shape, dtype)
         return self._data
 

@@ -198,7 +198,7 @@ class GpuzarrCodecPipeline(CodecPipeline):
             result: Any = out.allocate_on(device)
         else:
             result = out.as_ndarray_like()
-        is_here = isinstance(result, np.ndarray) or device.name != "cpu"
+        is_here = isinstance(result, np.ndarray) or not device.is_host
         target = result if is_here else np.empty(out.shape, out.dtype)
         reads = []
         for numbers, planned in self._planned(items, drop_axes):
@@ -220,6 +220,8 @@ class GpuzarrCodecPipeline(CodecPipeline):
     def _write(self, store: Opened, value: NDBuffer, drop_axes: tuple[int, ...]) -> None:
         device, items = devices.get("cpu"), store.items
         array = np.asarray(value.as_numpy_array())
+        if devices.is_on_device(value.as_ndarray_like()):
+            pipeline.count_downloaded(array.nbytes)
         planned = [plan for _, plan in self._planned(items, drop_axes)]
         shape = tuple(np.max([plan.shape for plan in planned], axis=0).tolist())
         source = planned[0].view(broadcast(array, planned[0].kept(shape)))

@@ -1,17 +1,24 @@
 // blosc_table: Blosc 1 chunks to a table of their streams, all that headers say checked.
 //
-// layout     two launches. blosc_counts, a thread per chunk, checks the headers: blocks[c],
-//            streams[c], filter[c] (typesize | shuffle << 8, shuffle 0 none, 1 bytes, 2 bits),
-//            blocksize[c] and status[c]; counts are 0 where the status is not STATUS_OK.
-//            first_block and first_stream[count + 1] are their prefix sums. blosc_table, a thread
-//            per block, writes for each stream where it lies, where it goes (block b of a chunk
-//            at target[c] + b * blocksize), and its route: 0 none, 1 stored, 2 + the number of
-//            its codec. Streams of a block that breaks a rule have the route 0 and sizes of 0,
-//            and status[c] says why
+// layout     blosc_counts, a thread per chunk, checks the headers: blocks[c], streams[c],
+//            filter[c], blocksize[c] and status[c]; all but the status are 0 where that is not
+//            STATUS_OK. filter is typesize | shuffle << 8 | route << 16: shuffle 0 none, 1 bytes,
+//            2 bits (a header may say both; bytes go first, but for a typesize of 1, as in
+//            c-blosc); route 1 for a chunk stored as it is, else 2 + the number of its codec.
+//            first_block and first_stream[count + 1] are the prefix sums of blocks and streams.
+//            blosc_table, a thread per block, writes for each stream where it lies, where it goes
+//            (block b of a chunk at target[c] + b * blocksize), and its route: 0 none, 1 stored,
+//            2 + the number of its codec. Streams of a block that breaks a rule have the route 0
+//            and sizes of 0, and status[c] says why. blosc_select, a thread per stream, gives
+//            what a library's decoder of batches takes: streams whose route is `wanted` as they
+//            are, an empty one for every other (nothing: its address, nothing_size: its bytes,
+//            capacity 0). Wanted 1 and nothing_size 0 give what copy takes
 // alignment  any
 // limits     expected sizes below 2^31; fewer than 2^32 streams
-// reference  blosc_table; the order of checks is that of the CPU's header check, then c-blosc's
-// bytes      reads 16 per chunk, 4 per block and 4 per stream, writes 36 per stream: microseconds
+// reference  blosc_counts, blosc_table, blosc_select; the order of checks is that of the CPU's
+//            header check, then c-blosc's
+// bytes      reads 16 per chunk, 4 per block and 4 per stream, writes 36 per stream; blosc_select
+//            reads 28 and writes 24 per stream: microseconds
 #include "gpuzarr.cuh"
 
 struct Header {
@@ -70,11 +77,15 @@ blosc_counts(const u64* source, const u64* size, const u64* expected, u32 count,
     for (u32 c = blockIdx.x * blockDim.x + threadIdx.x; c < count; c += gridDim.x * blockDim.x) {
         const Header h = header_of((const u8*)source[c], size[c], expected[c]);
         const bool good = h.status == STATUS_OK, stored = h.flags & BLOSC_STORED;
-        const u32 shuffle = stored ? 0 : h.flags & 1 ? 1 : h.flags & 4 ? 2 : 0;
+        const u32 shuffle = stored                          ? 0
+                            : h.flags & 1 && h.typesize > 1 ? 1
+                            : h.flags & 4                   ? 2
+                                                            : 0;
         status[c] = h.status;
         blocks[c] = good ? h.blocks : 0;
         streams[c] = good ? streams_of(h) : 0;
-        filter[c] = good ? h.typesize | shuffle << 8 : 0;
+        const u32 route = stored ? 1 : 2 + (h.flags >> 5);
+        filter[c] = good ? h.typesize | shuffle << 8 | route << 16 : 0;
         blocksize[c] = good ? (stored ? h.nbytes : h.blocksize) : 0;
     }
 }
@@ -140,5 +151,18 @@ blosc_table(const u64* sources, const u64* sizes, const u64* expected, const u64
             route[first + k] = 0;
         }
         atomicMax(&status[c], verdict);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(GZ_THREADS)
+blosc_select(const u64* source, const u64* source_size, const u64* target_size, const u32* route,
+             u32 wanted, u32 count, const u64 nothing, u64 nothing_size, u64* out_source,
+             u64* out_size, u64* out_capacity) {
+    const u32 step = gridDim.x * blockDim.x;
+    for (u64 i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
+        const bool chosen = route[i] == wanted;
+        out_source[i] = chosen ? source[i] : nothing;
+        out_size[i] = chosen ? source_size[i] : nothing_size;
+        out_capacity[i] = chosen ? target_size[i] : 0;
     }
 }

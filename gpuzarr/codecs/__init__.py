@@ -33,6 +33,7 @@ CODECS = {
     "numcodecs.lz4.LZ4": "entropy:Lz4",
     "numcodecs.blosc.Blosc": "entropy:Blosc",
     "numcodecs.shuffle.Shuffle": "filters:Shuffle",
+    "numcodecs.delta.Delta": "filters:Delta",
     "numcodecs.checksum32.CRC32": "checksum:Crc32",
     "numcodecs.checksum32.Adler32": "checksum:Adler32",
     "numcodecs.checksum32.CRC32C": "checksum:Crc32c",

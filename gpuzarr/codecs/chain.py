@@ -9,23 +9,28 @@ from typing import Any
 
 import numpy as np
 
+from gpuzarr import device as devices
 from gpuzarr.batch import BYTES, MISSING, Batch, Scratch
 from gpuzarr.codecs import own_codec
 from gpuzarr.codecs.base import Codec, Stage
+from gpuzarr.codecs.filters import Delta
 from gpuzarr.codecs.foreign import Foreign
 from gpuzarr.device import Device
 from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.place import Layout
 from gpuzarr.spec import ChunkFormat, CodecConfig, is_zarrs_sharding
 
+_CPU = devices.get("cpu")
+
 
 class StageError(Exception):
-    """A `StreamError` with the name of the stage that raised it."""
+    """A `StreamError` with the names of the stage that raised it, and of its device."""
 
-    def __init__(self, stage: str, error: StreamError) -> None:
+    def __init__(self, stage: str, error: StreamError, device: Device = _CPU) -> None:
         super().__init__(stage, error)
         self.stage = stage
         self.error = error
+        self.device = device.name
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,32 @@ class Chain:
     def writes(self) -> bool:
         """Whether the last stage writes the decoded chunk, and so can write it into place."""
         return bool(self.stages) and not self.stages[-1].codec.is_view
+
+    def reasons(self, device: Device) -> list[str | None]:
+        """For each stage None where this device decodes it, or why the CPU does.
+
+        Bytes go up once: what is decoded before a stage of the CPU is decoded there as well.
+        """
+        reasons: list[str | None] = []
+        behind = None
+        for stage in reversed(self.stages):
+            reason = stage.codec.supports(device)
+            is_unsized = stage.size is None and not stage.codec.is_view
+            if reason is None and is_unsized and not device.is_host:
+                reason = f"{stage.name}: cpu, its decoded size is known only from the data"
+            if reason is None and behind is not None:
+                reason = f"{stage.name}: cpu, as is {behind} behind it"
+            reasons.insert(0, reason)
+            behind = behind or (reason and stage.name)
+        return reasons
+
+    def on_host(self, device: Device) -> int:
+        """How many stages, the first ones, the CPU decodes for this device; 0 for itself."""
+        return 0 if device.is_host else sum(r is not None for r in self.reasons(device))
+
+    def writes_on(self, device: Device) -> bool:
+        """Whether the last stage writes the decoded chunk in memory of this device."""
+        return self.writes and self.on_host(device) < len(self.stages)
 
     @property
     def foreign(self) -> tuple[str, ...]:
@@ -68,11 +99,11 @@ class Chain:
         Parameters
         ----------
         batch
-            Encoded chunks, none of them missing.
+            Encoded chunks on the host, none of them missing.
         target
-            Where the last stage shall write, or None for memory of the device's own.
+            Where the last stage shall write, on the device, or None for memory of its own.
         scratch
-            Memory between the stages.
+            Memory of the host's between the stages.
         seconds
             Time spent, added per stage.
 
@@ -81,21 +112,24 @@ class Chain:
         StageError
             For the first chunk that breaks a rule.
         """
-        written = 0
+        written, on_host = 0, self.on_host(device)
         for number, stage in enumerate(self.stages):
+            if number == on_host:
+                batch = _uploaded(batch, device, seconds)
             started = perf_counter()
             last = number == len(self.stages) - 1
             into = target if last and self.writes else None
+            worker = _CPU if number < on_host else device
             if into is None and not stage.codec.is_view:
-                into = _slots(stage, written, len(batch), scratch)
+                into = _slots(stage, written, len(batch), scratch, worker)
                 written += 1
             try:
-                batch = stage.codec.decode(batch, into, device)
+                batch = stage.codec.decode(batch, into, worker)
             except StreamError as error:
-                raise StageError(stage.name, error) from error
+                raise StageError(stage.name, error, worker) from error
             seconds[stage.name] = seconds.get(stage.name, 0.0) + perf_counter() - started
         self._check_sizes(batch)
-        return batch
+        return _uploaded(batch, device, seconds) if on_host == len(self.stages) else batch
 
     def encode(self, batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
         """Encode a batch.
@@ -146,11 +180,26 @@ class Chain:
             raise StageError(name, StreamError(slot, reason, ChunkSizeError))
 
 
-def _slots(stage: Stage, written: int, count: int, scratch: Scratch) -> Batch | None:
+def _uploaded(batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
+    """The batch in the device's memory."""
+    if device.is_host:
+        return batch
+    started = perf_counter()
+    batch = device.upload(batch)
+    seconds["upload"] = seconds.get("upload", 0.0) + perf_counter() - started
+    return batch
+
+
+def _slots(
+    stage: Stage, written: int, count: int, scratch: Scratch, device: Device
+) -> Batch | None:
     """Memory that the stage before, whose result may be a view, did not write to."""
     if stage.size is None or (stage.layout is not None and stage.layout.on_host_only):
         return None
-    arena = scratch.take(f"stage {written % 2}", count * stage.size)
+    if device.is_host:
+        arena = scratch.take(f"stage {written % 2}", count * stage.size)
+    else:
+        arena = device.empty(count * stage.size)
     return Batch.uniform(arena, count, stage.size)
 
 
@@ -226,10 +275,21 @@ def _prepare_v3(chunk: ChunkFormat) -> Chain:
             continue
         given = chunk.specs[number + 1].dtype.to_native_dtype()
         after = Layout.plain(spec.dtype.to_native_dtype(), spec.shape)
-        filter_ = Foreign(config, spec, before=layout, given=given, after=after)
+        filter_ = _filter(config, spec, layout, given, after)
         stages.append(Stage(filter_, after.size, after))
         layout = after
     return Chain(tuple(stages), layout, BYTES)
+
+
+def _filter(
+    config: CodecConfig, spec: Any, before: Layout, given: np.dtype, after: Layout
+) -> Codec:
+    """A codec from array to array."""
+    if config.class_name == "zarr.codecs.numcodecs._codecs.Delta" and before.is_c_order:
+        delta = Delta(config, before.dtype)
+        if delta.dtype == after.dtype and delta.astype == given:
+            return delta
+    return Foreign(config, spec, before=before, given=given, after=after)
 
 
 def _serializer(config: CodecConfig, spec: Any, layout: Layout) -> Codec:

@@ -52,9 +52,9 @@ class Checksum:
                 int(short[0]), f"expected a {self.name} checksum, found {found} bytes"
             )
         starts = batch.offsets + (_NBYTES if self.at_start else 0)
-        content = Batch(batch.arena, starts, batch.sizes - _NBYTES)
+        content = batch.within(starts, batch.sizes - _NBYTES)
         where = batch.offsets if self.at_start else starts + content.sizes
-        stored = device.gather_u32(batch.arena, where)
+        stored = device.gather_u32(batch, where)
         computed = device.checksum(self.name, content)
         bad = np.flatnonzero(stored != computed)
         if len(bad):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numcodecs.delta
 import numpy as np
 
-from gpuzarr.batch import Batch, packed
+from gpuzarr.batch import BYTES, Batch, packed
 from gpuzarr.device import Device
-from gpuzarr.errors import StreamError
+from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.spec import CodecConfig
 
 
@@ -70,6 +71,88 @@ class Shuffle:
         into = _room_for(batch, device)
         device.shuffle(batch, into, self.typesize)
         return into
+
+
+class Delta:
+    """Differences of neighbours, the first number as it is; decoding adds them up.
+
+    ``{"id": "delta", "dtype": "<i4", "astype": "<i2"}``; `astype` is the dtype of what is encoded,
+    and `dtype` where it is left out. `stored` is what these numbers are when they come as bytes of
+    another byte order.
+    """
+
+    name = "delta"
+    is_view = False
+
+    def __init__(self, config: CodecConfig, stored: np.dtype | None = None) -> None:
+        given = config.configuration
+        self.dtype = np.dtype(given["dtype"])
+        self.astype = np.dtype(given.get("astype") or self.dtype)
+        self._stored = stored or self.astype
+        self._is_v2 = config.kind == "buffer"
+
+    def supports(self, device: Device) -> str | None:
+        """None for sums that do not depend on how NumPy adds them up."""
+        if device.is_host:
+            return None
+        source, target = self._stored.newbyteorder("="), self.dtype.newbyteorder("=")
+        are_integers = source.kind in "iu" and target.kind in "iu"
+        if are_integers and not (source == np.uint64 and target.kind == "i"):
+            return None
+        if source.kind == target.kind == "f" and source.itemsize <= target.itemsize:
+            return None
+        return f"delta: cpu, no device sums {source} up in {target}"
+
+    def supports_encoding(self, device: Device) -> str | None:
+        """None on the CPU."""
+        return None if device.is_host else "delta: cpu, no device encoder"
+
+    def describe(self) -> str:
+        """By running sums."""
+        return "batched"
+
+    def encoded_nbytes(self, nbytes: int | None) -> int | None:
+        """As many numbers."""
+        return None if nbytes is None else nbytes // self.dtype.itemsize * self.astype.itemsize
+
+    def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
+        """Add up."""
+        count = batch.sizes // self._stored.itemsize
+        if into is None:
+            sizes = count * self.dtype.itemsize
+            into = Batch(device.empty(int(sizes.sum())), packed(sizes), sizes)
+        odd = (batch.sizes % self._stored.itemsize != 0) | (
+            count * self.dtype.itemsize != into.sizes
+        )
+        bad = np.flatnonzero(odd)
+        if len(bad):
+            slot = int(bad[0])
+            expected = int(into.sizes[slot]) // self.dtype.itemsize * self._stored.itemsize
+            reason = f"expected {expected} bytes of differences, found {int(batch.sizes[slot])}"
+            raise StreamError(slot, reason, ChunkSizeError)
+        source, target = self._stored.newbyteorder("="), self.dtype.newbyteorder("=")
+        if source != self._stored:
+            swapped = _room_for(batch, device)
+            device.byte_swap(batch, swapped, source.itemsize)
+            batch = swapped
+        device.prefix_sum(batch, into, source, target)
+        if target == self.dtype:
+            return into
+        swapped = _room_for(into, device)
+        device.byte_swap(into, swapped, target.itemsize)
+        device.copy(swapped, into)
+        return into
+
+    def encode(self, batch: Batch, device: Device) -> Batch:
+        """Take differences, as numcodecs does."""
+        codec, results = numcodecs.delta.Delta(self.dtype, self.astype), []
+        for slot, (start, stop) in enumerate(batch.spans()):
+            try:
+                encoded = codec.encode(batch.arena[start:stop])
+            except Exception as error:
+                raise StreamError.refused(slot, f"numbers of {self.dtype}", error) from error
+            results.append(encoded.astype(self._stored, copy=False).view(np.uint8))
+        return Batch.joined(results, self.astype if self._is_v2 else BYTES)
 
 
 def _room_for(batch: Batch, device: Device) -> Batch:

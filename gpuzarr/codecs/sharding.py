@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr import device as devices
 from gpuzarr.batch import MISSING, Batch, Scratch
 from gpuzarr.codecs.chain import StageError, chain_of
 from gpuzarr.device import Device
@@ -25,6 +26,7 @@ from gpuzarr.shards import ABSENT, Extents, index_table, refine
 from gpuzarr.spec import ChunkFormat, CodecConfig, ShardLevel, resolve, shard_level, v3_configs
 
 Ints = NDArray[np.int64]
+_CPU = devices.get("cpu")
 Piece = memoryview | None
 """Encoded bytes of a chunk; None where it holds nothing but the fill value."""
 
@@ -57,8 +59,7 @@ class Sharding:
 
     def supports(self, device: Device) -> str | None:
         """The first reason of a codec inside."""
-        stages = (*self._index.stages, *self._chain.stages)
-        return next(filter(None, (stage.codec.supports(device) for stage in stages)), None)
+        return next(filter(None, self._chain.reasons(device)), None)
 
     def supports_encoding(self, device: Device) -> str | None:
         """The first reason of a codec inside."""
@@ -76,17 +77,18 @@ class Sharding:
 
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Decode whole shards."""
+        count = len(batch)
         if into is None:
-            arena: Any = np.empty(len(batch) * self._layout.size, self._layout.dtype)
-            into = Batch.uniform(arena, len(batch), self._layout.size)
+            arena: Any = np.empty(count * self._layout.size, self._layout.dtype)
+            into = Batch.uniform(arena, count, self._layout.size)
         with Scratch.lent() as scratch:
             extents = self._located(batch, device, scratch)
             present = np.flatnonzero(extents.nbytes != MISSING)
             shard, inner = np.divmod(present, self._count)
-            gaps = np.flatnonzero(np.bincount(shard, minlength=len(batch)) < self._count)
+            gaps = np.flatnonzero(np.bincount(shard, minlength=count) < self._count)
             if len(gaps):
                 device.fill_chunks(into.take(gaps), self._layout, self._fill)
-            streams = Batch(batch.arena, extents.offset[present], extents.nbytes[present])
+            streams = batch.within(extents.offset[present], extents.nbytes[present])
             try:
                 chunks = self._chain.decode(streams, None, device, scratch, {})
             except StageError as error:
@@ -94,12 +96,25 @@ class Sharding:
                 where = tuple(self._coords[inner[slot]].tolist())
                 reason = f"inner chunk {where}, stage {error.stage!r}: {verdict.reason}"
                 raise StreamError(int(shard[slot]), reason, verdict.kind) from error
-            bounds = np.searchsorted(shard, np.arange(len(batch) + 1))
+            if into.is_uniform and count:
+                first, last = int(into.offsets[0]), int(into.offsets[-1] + into.sizes[-1])
+                self._place(device, into.arena[first:last], count, chunks, shard, inner)
+                return into
+            bounds = np.searchsorted(shard, np.arange(count + 1))
             for number, (start, stop) in enumerate(into.spans()):
                 rows = np.arange(bounds[number], bounds[number + 1])
-                target = self._array(into.arena[start:stop])
-                device.place(target, chunks, self._chain.layout, self._boxes(rows, inner), None)
+                part = chunks.take(rows)
+                zero = np.zeros(len(part), np.int64)
+                self._place(device, into.arena[start:stop], 1, part, zero, inner[rows])
         return into
+
+    def _place(
+        self, device: Device, flat: Any, count: int, chunks: Batch, shard: Ints, inner: Ints
+    ) -> None:
+        """Chunks into shards that lie one behind the other."""
+        boxes = self._boxes(np.arange(len(inner)), inner)
+        boxes.target = np.concatenate([shard[:, None], boxes.target], axis=1)
+        device.place(self._array(flat, count), chunks, self._chain.layout, boxes, None)
 
     def _located(self, batch: Batch, device: Device, scratch: Scratch) -> Extents:
         """Where the chunks lie in the arena, shard by shard."""
@@ -110,9 +125,9 @@ class Sharding:
             reason = f"expected an index of {level.index_nbytes} bytes, found {found} bytes"
             raise StreamError(int(short[0]), reason, ShardIndexError)
         first = batch.offsets + (0 if level.at_start else batch.sizes - level.index_nbytes)
-        streams = Batch(batch.arena, first, np.full(count, level.index_nbytes, np.int64))
+        streams = device.download(batch.within(first, np.full(count, level.index_nbytes)))
         try:
-            index = self._index.decode(streams, None, device, scratch, {})
+            index = self._index.decode(streams, None, _CPU, scratch, {})
         except StageError as error:
             reason = f"shard index, stage {error.stage!r}: {error.error.reason}"
             raise StreamError(error.error.slot, reason, error.error.kind) from error
@@ -134,7 +149,7 @@ class Sharding:
         else:
             arena = device.empty(self._count * layout.size)
         chunks = Batch.uniform(arena, self._count, layout.size)
-        device.gather(self._array(shard), chunks, layout, self._boxes(every, every))
+        device.gather(self._array(shard, 1)[0, ...], chunks, layout, self._boxes(every, every))
         stored = every
         if not self._write_empty:
             stored = np.flatnonzero(~device.equals_fill(chunks, layout, self._fill))
@@ -152,9 +167,9 @@ class Sharding:
         blob = shard_bytes((self._level,), every, pieces, device)
         return None if blob is None else np.frombuffer(blob, np.uint8)
 
-    def _array(self, flat: Any) -> Any:
+    def _array(self, flat: Any, count: int) -> Any:
         elements = flat if self._layout.on_host_only else flat.view(self._layout.dtype)
-        return elements.reshape(self._layout.shape)
+        return elements.reshape((count, *self._layout.shape))
 
     def _boxes(self, rows: Ints, inner: Ints) -> Boxes:
         """Whole chunks, the `n`-th of them in slot ``rows[n]``."""

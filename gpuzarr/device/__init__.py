@@ -16,11 +16,15 @@ from gpuzarr.config import config
 from gpuzarr.errors import DeviceError
 from gpuzarr.place import Layout, Placement
 
+_EMULATED_ARRAY = "gpuzarr.device.emulated_array.EmulatedArray"
+
 
 class Device(Protocol):
     """What a device does. Errors of single streams are `StreamError` with their slot."""
 
     name: str
+    is_host: bool
+    """Whether its memory is the host's, as NumPy arrays."""
     decompressors: frozenset[str]
     compressors: frozenset[str]
     checksums: frozenset[str]
@@ -29,10 +33,16 @@ class Device(Protocol):
         """An arena of `nbytes` undefined bytes."""
 
     def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        """An array for a result, its content undefined."""
+        """An array for a result, its content undefined; native byte order but on the host."""
 
     def arena_of(self, array: Any) -> Any:
         """The bytes of a result as an arena that shares its memory; None where they have gaps."""
+
+    def upload(self, batch: Batch) -> Batch:
+        """A batch of the host's in memory of the device's, where nothing is to be written to."""
+
+    def download(self, batch: Batch) -> Batch:
+        """A batch in host memory; headers and indexes, as a rule."""
 
     def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
         """Decode each stream into its slot, which it must fill; or to memory of the device's."""
@@ -59,14 +69,20 @@ class Device(Protocol):
     def attach_checksum(self, algorithm: str, batch: Batch, at_start: bool) -> Batch:
         """Each stream with its checksum, 4 bytes, little-endian, before or behind it; a copy."""
 
-    def gather_u32(self, arena: Any, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Little-endian unsigned integers at these offsets, on the host."""
+    def gather_u32(self, batch: Batch, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Little-endian unsigned integers at these offsets of the arena, on the host."""
 
     def unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
         """Put byte planes together to elements of `typesize` bytes; sizes are multiples of it."""
 
     def shuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
         """Take elements of `typesize` bytes apart to byte planes: what `unshuffle` undoes."""
+
+    def byte_swap(self, batch: Batch, into: Batch, width: int) -> None:
+        """Reverse every `width` bytes."""
+
+    def prefix_sum(self, batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:
+        """Running sums of native numbers, added up in another dtype as NumPy's cumsum does."""
 
     def place(
         self, target: Any, batch: Batch, layout: Layout, placement: Placement, field: Any
@@ -125,7 +141,11 @@ def get(name: str) -> Device:
         name = str(config.get("device"))
     if name in ("auto", "cpu"):
         return CPU()
-    if name == "cuda" or name.startswith("cuda:") or name == "emulated":
+    if name == "emulated":
+        from gpuzarr.device.emulated import EmulatedDevice
+
+        return EmulatedDevice()
+    if name == "cuda" or name.startswith("cuda:"):
         raise DeviceError(
             f"The device {name!r} is not available: this version of gpuzarr decodes on the CPU "
             f"only; use device='cpu' or 'auto'."
@@ -139,8 +159,19 @@ def like(example: Any) -> str:
     """Name of the device that holds arrays like this one (Zarr's meta-array)."""
     if isinstance(example, np.ndarray | np.generic):
         return "cpu"
+    if _is_emulated(example):
+        return "emulated"
     if type(example).__module__.partition(".")[0] == "cupy":
         return f"cuda:{example.device.id}"
     raise DeviceError(
         f"meta_array must be a NumPy or a CuPy array, not {type(example).__qualname__!r}."
     )
+
+
+def is_on_device(array: Any) -> bool:
+    """Whether this is an array in the memory of a device, which has `get` for a host copy."""
+    return type(array).__module__.partition(".")[0] == "cupy" or _is_emulated(array)
+
+
+def _is_emulated(array: Any) -> bool:
+    return f"{type(array).__module__}.{type(array).__name__}" == _EMULATED_ARRAY

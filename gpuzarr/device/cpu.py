@@ -25,6 +25,7 @@ class CPU:
     """NumPy arrays and host memory."""
 
     name = "cpu"
+    is_host = True
     decompressors = frozenset(cpu_decoders.INTO)
     compressors = frozenset(cpu_encoders.ENCODERS)
     checksums = frozenset(_CHECKSUMS)
@@ -40,6 +41,14 @@ class CPU:
     def arena_of(self, array: NDArray[Any]) -> NDArray[np.uint8] | None:
         """The bytes of a C-contiguous array."""
         return array.reshape(-1).view(np.uint8) if array.flags.c_contiguous else None
+
+    def upload(self, batch: Batch) -> Batch:
+        """The batch: it is there."""
+        return batch
+
+    def download(self, batch: Batch) -> Batch:
+        """The batch: it is there."""
+        return batch
 
     def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
         """Decode each stream into its slot, or, if sizes are not known, one behind the other."""
@@ -100,11 +109,11 @@ class CPU:
         result.arena[where[:, None] + np.arange(4)] = sums
         return result
 
-    def gather_u32(self, arena: Any, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Little-endian unsigned integers at these offsets."""
+    def gather_u32(self, batch: Batch, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Little-endian unsigned integers at these offsets of the arena."""
         if not len(offsets):
             return np.empty(0, np.uint32)
-        picked = arena[offsets[:, None] + np.arange(4)]
+        picked = batch.arena[offsets[:, None] + np.arange(4)]
         return np.ascontiguousarray(picked).view("<u4")[:, 0]
 
     def unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
@@ -117,6 +126,18 @@ class CPU:
         for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
             planes = into.arena[begin:end].reshape(typesize, -1)
             planes[...] = batch.arena[start:stop].reshape(-1, typesize).T
+
+    def byte_swap(self, batch: Batch, into: Batch, width: int) -> None:
+        """Reverse every `width` bytes."""
+        for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
+            rows = batch.arena[start:stop].reshape(-1, width)
+            into.arena[begin:end].reshape(-1, width)[...] = rows[:, ::-1]
+
+    def prefix_sum(self, batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:
+        """Running sums of numbers."""
+        for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
+            sums = into.arena[begin:end].view(target)
+            np.cumsum(batch.arena[start:stop].view(source), out=sums)
 
     def place(
         self, target: Any, batch: Batch, layout: Layout, placement: Placement, field: Any

@@ -34,8 +34,8 @@ def plain_frames(
     plain = sizes >= 9
     if not plain.any():
         return plain
-    magic = _read(arena, offsets, 4, plain)
-    descriptor = _read(arena, offsets + 4, 1, plain)
+    magic = integers_at(arena, offsets, 4, plain)
+    descriptor = integers_at(arena, offsets + 4, 1, plain)
     single_segment = (descriptor >> 5) & 1
     dictionary = _DICTIONARY_BYTES[descriptor & 3]
     flag = descriptor >> 6
@@ -45,14 +45,14 @@ def plain_frames(
     position = offsets + 5 + (1 - single_segment)
     plain &= position + content_bytes <= ends
     mask = _BITS_OF_BYTES[content_bytes]
-    content = (_read(arena, position, 8, plain) & mask) + np.where(content_bytes == 2, 256, 0)
+    content = (integers_at(arena, position, 8, plain) & mask) + np.where(content_bytes == 2, 256, 0)
     plain &= content == expected
     position = position + content_bytes
 
     running = plain.copy()
     while running.any():
         running &= position + 3 <= ends
-        header = _read(arena, position, 3, running)
+        header = integers_at(arena, position, 3, running)
         kind, size = (header >> 1) & 3, header >> 3
         position = np.where(running, position + 3 + np.where(kind == _RLE, 1, size), position)
         plain &= ~(running & (kind == _RESERVED))
@@ -62,12 +62,14 @@ def plain_frames(
     return whole
 
 
-def _read(
+def integers_at(
     arena: Any, position: NDArray[Any], nbytes: int, where: NDArray[np.bool_]
 ) -> NDArray[Any]:
     """Little-endian integers of `nbytes` at these positions; 0 where there is none to read."""
     at = np.where(where, position, 0)
     value = np.zeros(len(at), np.int64)
+    if not where.any():
+        return value
     for byte in range(nbytes):
         picked = arena[np.minimum(at + byte, len(arena) - 1)].astype(np.int64)
         value |= picked << (8 * byte)

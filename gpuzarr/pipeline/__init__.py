@@ -4,8 +4,17 @@
 on threads.
 """
 
-from gpuzarr.pipeline.counts import count_elsewhere, counts
+from gpuzarr.pipeline.counts import count_downloaded, count_elsewhere, counts
 from gpuzarr.pipeline.reading import Read, read, route_of
 from gpuzarr.pipeline.writing import Write, write
 
-__all__ = ["Read", "Write", "count_elsewhere", "counts", "read", "route_of", "write"]
+__all__ = [
+    "Read",
+    "Write",
+    "count_downloaded",
+    "count_elsewhere",
+    "counts",
+    "read",
+    "route_of",
+    "write",
+]

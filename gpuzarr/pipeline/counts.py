@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from typing import Any
 
 from gpuzarr.codecs.chain import Chain
+from gpuzarr.route import Route
+from gpuzarr.spec import Spec
 
 _lock = threading.Lock()
 _done: Counter[str] = Counter()
 _elsewhere: Counter[str] = Counter()
 _foreign: Counter[str] = Counter()
+_told: set[tuple[str, str]] = set()
+_logger = logging.getLogger("gpuzarr")
 
 
 def counts() -> dict[str, Any]:
@@ -23,7 +28,8 @@ def counts() -> dict[str, Any]:
         ``read`` and ``written``: chunks that went through gpuzarr's own pipeline; ``elsewhere``:
         chunks by the reason why zarr-python's pipeline or sharding codec had them; ``foreign``:
         of the chunks read and written, those of which a codec object of zarr-python or
-        numcodecs did a step, by the name of the codec.
+        numcodecs did a step, by the name of the codec; ``bytes_downloaded``: of values on a
+        device that zarr-python was given to write, which are encoded on the host.
     """
     with _lock:
         return {
@@ -31,6 +37,7 @@ def counts() -> dict[str, Any]:
             "written": _done["written"],
             "elsewhere": dict(_elsewhere),
             "foreign": dict(_foreign),
+            "bytes_downloaded": _done["bytes_downloaded"],
         }
 
 
@@ -43,6 +50,22 @@ def count(what: str, chunks: int, chain: Chain) -> None:
         _done[what] += chunks
         for name in chain.foreign:
             _foreign[name] += chunks
+
+
+def count_downloaded(nbytes: int) -> None:
+    """Bytes of values on a device that were brought to the host, to be encoded there."""
+    with _lock:
+        _done["bytes_downloaded"] += nbytes
+
+
+def tell_fallbacks(spec: Spec, route: Route) -> None:
+    """Log the stages that do not run on the device of the result, once for each array."""
+    if route.device == "cpu" or (spec.store, spec.path) in _told:
+        return
+    reasons = [stage.reason for stage in route.stages if stage.device != route.device]
+    if reasons:
+        _told.add((spec.store, spec.path))
+        _logger.warning("Array %r, read to %s: %s.", spec.name, route.device, "; ".join(reasons))
 
 
 def count_elsewhere(reason: str, chunks: int) -> None:

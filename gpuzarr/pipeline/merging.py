@@ -46,7 +46,7 @@ class Shards:
         rewritten = np.bincount(self._shard_of[covered], minlength=len(self._outer))
         return np.flatnonzero(rewritten < self._old.sizes.shape[1])
 
-    def keep(self, shards: Ints, old: Batch, device: Device, report: Indexes, stop: Stop) -> None:
+    def keep(self, shards: Ints, old: Batch, report: Indexes, stop: Stop) -> None:
         """Take the old content of these shards, which were fetched whole."""
         self._old.arena = old.arena
         exist = old.sizes != MISSING
@@ -59,9 +59,9 @@ class Shards:
         chunks = (self._outer[shards] * self._per_outer)[:, None] + inner
         chunks = chunks.reshape(len(shards) * count, ndim)
         held = Memory([self.keys[s] for s in shards.tolist()], old)
-        extents, _ = locate(self._spec, chunks, held, device, report, stop)
+        extents, _ = locate(self._spec, chunks, held, report, stop)
         streams = held.start(extents).batch
-        check_streams(self._spec, extents, streams, device)
+        check_streams(self._spec, extents, streams)
         self._old.offsets[shards] = streams.offsets.reshape(-1, count)
         self._old.sizes[shards] = streams.sizes.reshape(-1, count)
 

@@ -19,8 +19,9 @@ from gpuzarr.batch import MISSING, Scratch
 from gpuzarr.codecs.chain import Chain, chain_of
 from gpuzarr.config import config
 from gpuzarr.device import Device
+from gpuzarr.device.counting import counting
 from gpuzarr.locate import check_extents, locate
-from gpuzarr.pipeline.counts import count
+from gpuzarr.pipeline.counts import count, tell_fallbacks
 from gpuzarr.pipeline.waves import naming, slots_in, started_ahead
 from gpuzarr.place import Placement
 from gpuzarr.plan import ReadPlan, chunk_shape
@@ -86,18 +87,20 @@ def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None
     routes = [route_of(r.plan, device) for r in reads]
     for r, route in zip(reads, routes, strict=True):
         r.report.threads = route.threads
+        tell_fallbacks(r.spec, route)
     stop = stop or runtime.Stop()
 
     def work(wave: _Wave) -> None:
-        with Scratch.lent() as scratch:
-            _read_wave(wave, device, scratch)
+        with Scratch.lent() as scratch, counting() as counts:
+            tally = _read_wave(wave, device, scratch)
+        wave.read.report.add(tally, wave.route, counts)
         stop.forget(wave.fetch)
 
     threads = max((route.threads for route in routes), default=1)
     runtime.run(work, started_ahead(_waves(reads, routes, device, stop)), threads, stop)
 
 
-def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
+def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> Tally:
     """fetch → decode → place, for the chunks of one wave."""
     read, chain, tally = wave.read, wave.chain, Tally()
     placement = read.plan.parts.placement(wave.rows)
@@ -117,15 +120,15 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> None:
             if wave.extents.are_ranges:
                 check_extents(batch, wave.extents.nbytes[rows])
             target = None
-            if chain.writes:
+            if chain.writes_on(device):
                 target = slots_in(read.target, read.field, chain.layout, placement, device)
             decoded = chain.decode(batch, target, device, scratch, tally.seconds)
         tally.bytes_decoded = len(rows) * chain.layout.size
         if target is None:
             timed(tally, "place", device.place, read.target, decoded, chain.layout, placement,
                    read.field)  # fmt: skip
-    read.report.add(tally, wave.route)
     count("read", len(present), chain)
+    return tally
 
 
 def _waves(
@@ -137,7 +140,7 @@ def _waves(
         located = None
         if plan.count and spec.levels:
             chunks = plan.parts.coords(plan.order)
-            located, exists = locate(spec, chunks, read.source, device, read.report, stop)
+            located, exists = locate(spec, chunks, read.source, read.report, stop)
             if read.on_absent is not None and not exists.all():
                 read.on_absent(chunks[~exists] // np.array(spec.chunks_per_outer))
         for first, last in plan.waves(route.chunks_per_wave):
@@ -171,5 +174,5 @@ def route_of(plan: ReadPlan, device: Device) -> Route:
         device,
         chunks=plan.count,
         thread_limit=runtime.thread_limit(),
-        wave_bytes=int(config.get("wave_bytes")),
+        wave_bytes=int(config.get("wave_bytes" if device.is_host else "device_wave_bytes")),
     )

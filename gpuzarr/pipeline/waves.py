@@ -69,10 +69,11 @@ def slots_in(
 @contextmanager
 def naming(plan: ReadPlan, rows: Ints, chain: Chain, device: Device, verb: str) -> Iterator[None]:
     """Give errors of single streams, whose slots count these rows, their array and chunk."""
+    where = device.name
     try:
         yield
     except StageError as error:
-        stage, verdict, cause = error.stage, error.error, error.error
+        stage, verdict, cause, where = error.stage, error.error, error.error, error.device
     except StreamError as error:
         stage, verdict, cause = "sharding_indexed", error, error
     except MemoryError as error:
@@ -88,5 +89,5 @@ def naming(plan: ReadPlan, rows: Ints, chain: Chain, device: Device, verb: str) 
         key = f"{key} (inner chunk {tuple((coords[0] % outer).tolist())})"
     kind = EncodingError if verb == "written" else verdict.kind
     raise kind(
-        verdict.reason, array=spec.name, chunk=key, stage=stage, device=device.name, verb=verb
+        verdict.reason, array=spec.name, chunk=key, stage=stage, device=where, verb=verb
     ) from cause

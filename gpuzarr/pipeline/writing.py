@@ -130,7 +130,7 @@ def _write_wave(
         batch = _encoded(wave, slice(None), existing, device, scratch, tally)
         objects = iter([(write.spec.keys(write.plan.parts.coords(wave.rows)), batch)])
     else:
-        shards.keep(wave.old, old, device, write.report, stop)
+        shards.keep(wave.old, old, write.report, stop)
         for first in range(0, len(wave.rows), wave.per_pass):
             part = slice(first, first + wave.per_pass)
             batch = _encoded(wave, part, shards.streams(part), device, scratch, tally)

@@ -543,7 +543,7 @@ def test_shuffle_takes_whole_elements_only() -> None:
 
 def test_a_codec_says_where_it_is_not_encoded() -> None:
     class Other(type(CPU)):  # type: ignore[misc]
-        name = "other"
+        name, is_host = "other", False
         compressors = frozenset({"zstd"})
         checksums = frozenset()
 
@@ -557,4 +557,4 @@ def test_a_codec_says_where_it_is_not_encoded() -> None:
     z = create(filters=[v3.Delta(dtype="<i4")])
     delta = chain_for(z).stages[0].codec
     assert delta.supports_encoding(CPU) is None
-    assert delta.supports_encoding(Other()) == "numcodecs.delta: cpu, no device encoder"
+    assert delta.supports_encoding(Other()) == "delta: cpu, no device encoder"

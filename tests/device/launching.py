@@ -101,14 +101,15 @@ class Kernels:
         )
         return [t.bytes() for t in targets]
 
-    def copy(self, data: Sequence[bytes], shift: tuple[int, int] = (0, 0)) -> list[bytes]:
-        return self.streams("copy", "copy", data, TILE, shift=shift)
+    def copy(
+        self, data: Sequence[bytes], shift: tuple[int, int] = (0, 0), tile: int = TILE
+    ) -> list[bytes]:
+        """Smaller tiles are more of them than the kernel needs."""
+        return self.streams("copy", "copy", data, tile, shift=shift)
 
     def _planes(self, op: str, data: Sequence[bytes], typesize: int, shift: Any) -> list[bytes]:
-        if typesize in (1, 2, 4, 8, 16):
-            return self.streams(op, f"{op}_{typesize}", data, TILE, shift=shift)
-        tile = typesize * max(16, (TILE // typesize) & ~15)
-        return self.streams(op, f"{op}_any", data, tile, [np.uint32(typesize)], shift=shift)
+        kernel, tile, extra, threads = planes(op, typesize)
+        return self.streams(op, kernel, data, tile, extra, threads, shift)
 
     def unshuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> list[bytes]:
         return self._planes("unshuffle", data, typesize, shift)
@@ -116,23 +117,11 @@ class Kernels:
     def shuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> list[bytes]:
         return self._planes("shuffle", data, typesize, shift)
 
-    def _bits(self, op: str, data: Sequence[bytes], typesize: int, shift: Any) -> list[bytes]:
-        special = typesize in (1, 2, 4, 8, 16)
-        return self.streams(
-            op,
-            f"{op}_{typesize if special else 'any'}",
-            data,
-            16384 * typesize,
-            [] if special else [np.uint32(typesize)],
-            128,
-            shift,
-        )
-
     def bit_unshuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> Any:
-        return self._bits("bit_unshuffle", data, typesize, shift)
+        return self._planes("bit_unshuffle", data, typesize, shift)
 
     def bit_shuffle(self, data: Sequence[bytes], typesize: int, shift: Any = (0, 0)) -> Any:
-        return self._bits("bit_shuffle", data, typesize, shift)
+        return self._planes("bit_shuffle", data, typesize, shift)
 
     def byte_swap(self, data: Sequence[bytes], width: int, shift: Any = (0, 0)) -> list[bytes]:
         return self.streams("byte_swap", f"byte_swap_{width}", data, TILE, shift=shift)
@@ -283,41 +272,113 @@ class Kernels:
         verdicts = status.array(np.uint32).tolist()
         return [(v, t.bytes()) for v, t in zip(verdicts, targets, strict=True)]
 
+    def _blosc_counts(self, sources: Sequence[Memory], expected: Sequence[int]) -> list[Memory]:
+        sizes = np.array([s.nbytes for s in sources], np.uint64)
+        outputs = [Memory(nbytes=4 * len(sources)) for _ in range(5)]
+        wanted, count = np.array(expected, np.uint64), np.uint32(len(sources))
+        self.launch(
+            "blosc_table", "blosc_counts", [addresses(sources), sizes, wanted, count, *outputs]
+        )
+        return outputs
+
+    def blosc_counts(
+        self, chunks: Sequence[bytes], expected: Sequence[int]
+    ) -> list[tuple[int, ...]]:
+        """Status of each chunk, blocks, streams, filter, and blocksize."""
+        outputs = self._blosc_counts([Memory(c, shift=3) for c in chunks], expected)
+        *columns, status = [m.array(np.uint32).tolist() for m in outputs]
+        return list(zip(status, *columns, strict=True))
+
+    def _blosc_table(
+        self, sources: Sequence[Memory], expected: Sequence[int], targets: np.ndarray
+    ) -> tuple[list[Memory], np.ndarray, list[Memory]]:
+        """Counts of chunks, their first streams, and the columns of the table."""
+        outputs = self._blosc_counts(sources, expected)
+        blocks, streams, _, _, status = outputs
+        first_block = tiles(blocks.array(np.uint32).tolist())
+        first_stream = tiles(streams.array(np.uint32).tolist())
+        table = [Memory(nbytes=size * int(first_stream[-1])) for size in (8, 8, 8, 8, 4)]
+        args = [addresses(sources), np.array([s.nbytes for s in sources], np.uint64)]
+        args += [np.array(expected, np.uint64), targets, first_block, first_stream]
+        args += [np.uint32(len(sources)), *table, status]
+        self.launch("blosc_table", "blosc_table", args)
+        return outputs, first_stream, table
+
     def blosc_table(
         self, chunks: Sequence[bytes], expected: Sequence[int]
     ) -> list[tuple[int, list[tuple[int, int, int, int, int]]]]:
         """Status of each chunk, and its streams, those of bad blocks left out."""
         sources = [Memory(c, shift=3) for c in chunks]
-        sizes = np.array([len(c) for c in chunks], np.uint64)
-        count, wanted = np.uint32(len(chunks)), np.array(expected, np.uint64)
-        blocks, streams, filters, blocksize, status = (
-            Memory(nbytes=4 * len(chunks)) for _ in range(5)
-        )
-        outputs = [blocks, streams, filters, blocksize, status]
-        begin = addresses(sources)
-        args = [begin, sizes, wanted, count, *outputs]
-        self.launch("blosc_table", "blosc_counts", args)
-        first_block = tiles(blocks.array(np.uint32).tolist())
-        first_stream = tiles(streams.array(np.uint32).tolist())
-        n = int(first_stream[-1])
-        table = [Memory(nbytes=8 * n) for _ in range(4)]
-        route = Memory(nbytes=4 * n)
         targets = np.arange(len(chunks), dtype=np.uint64) << np.uint64(40)
-        args = [begin, sizes, wanted, targets, first_block, first_stream, count, *table]
-        self.launch("blosc_table", "blosc_table", [*args, route, status])
-        columns = [m.array(np.int64) for m in table]
-        result = []
-        for c, verdict in enumerate(status.array(np.uint32).tolist()):
+        counts, first_stream, table = self._blosc_table(sources, expected, targets)
+        columns = [m.array(np.int64) for m in table[:4]]
+        routes, result = table[4].array(np.uint32).tolist(), []
+        for c, verdict in enumerate(counts[4].array(np.uint32).tolist()):
             rows = []
             for s in range(first_stream[c], first_stream[c + 1]):
-                kind = int(route.array(np.uint32)[s])
-                if kind:
+                if routes[s]:
                     where = [int(column[s]) for column in columns]
-                    where[0] -= int(begin[c])
+                    where[0] -= sources[c].ptr
                     where[2] -= int(targets[c])
-                    rows.append((*where, kind))
+                    rows.append((*where, routes[s]))
             result.append((verdict, rows))
         return result
+
+    def blosc_decode(
+        self, chunks: Sequence[bytes], expected: Sequence[int]
+    ) -> list[tuple[int, list[int], bytes]]:
+        """Status of each chunk and of its streams of blosclz and LZ4, and what it decodes to."""
+        sources = [Memory(c, shift=i % 4) for i, c in enumerate(chunks)]
+        targets = [Memory(nbytes=n, shift=i % 3) for i, n in enumerate(expected)]
+        counts, first, table = self._blosc_table(sources, expected, addresses(targets))
+        source, size, target, target_size, route = table
+        streams, statuses = np.uint32(first[-1]), Memory(np.zeros(first[-1], np.uint32))
+        for op, wanted in (("blosclz_decode", 2), ("lz4_decode", 3)):
+            args = [*table, np.uint32(wanted), streams, statuses]
+            self.launch(op, op, args, threads=64)
+        nothing = [np.uint64(source.ptr), np.uint64(0)]
+        selected = [Memory(nbytes=8 * int(streams)) for _ in range(3)]
+        args = [source, size, target_size, route, np.uint32(1), streams, *nothing, *selected]
+        self.launch("blosc_table", "blosc_select", args)
+        *_, filters, blocksize, verdicts = (m.array(np.uint32).tolist() for m in counts)
+        each = np.repeat(blocksize, np.diff(first.astype(np.int64)))  # all that the host knows
+        first_tile = tiles([up(int(n), TILE) for n in each])
+        args = [selected[0], target, selected[1], first_tile, streams]
+        self.launch("copy", "copy", args)
+        found = statuses.array(np.uint32).tolist()
+        failed = [found[first[c] : first[c + 1]] for c in range(len(chunks))]
+        good = [not v and not any(f) for v, f in zip(verdicts, failed, strict=True)]
+        # other codecs have no kernel
+        groups: dict[int, list[int]] = {}
+        for c, word in enumerate(filters):
+            if good[c] and word >> 8 & 255 and word >> 16 <= 3:
+                groups.setdefault(word & 0xFFFF, []).append(c)
+        results = list(targets)
+        for word, members in groups.items():
+            begin, end, sizes = [], [], []
+            for c in members:
+                results[c] = Memory(nbytes=expected[c], shift=c % 4)
+                for at in range(0, expected[c], blocksize[c]):
+                    begin.append(targets[c].ptr + at)
+                    end.append(results[c].ptr + at)
+                    sizes.append(min(blocksize[c], expected[c] - at))
+            op = "unshuffle" if word >> 8 == 1 else "bit_unshuffle"
+            kernel, tile, extra, threads = planes(op, word & 255)
+            args = [np.array(n, np.uint64) for n in (begin, end, sizes)]
+            args += [tiles([up(n, tile) for n in sizes]), np.uint32(len(sizes)), *extra]
+            self.launch(op, kernel, args, threads)
+        return [(v, f, r.bytes()) for v, f, r in zip(verdicts, failed, results, strict=True)]
+
+    def blosc_select(
+        self, streams: Sequence[tuple[int, int, int, int]], wanted: int, nothing: tuple[int, int]
+    ) -> list[tuple[int, int, int]]:
+        """Source, its size and capacity of each stream for a library's decoder of batches."""
+        rows = np.array(streams, np.uint64).reshape(-1, 4)
+        columns, outputs = rows.T.copy(), [Memory(nbytes=8 * len(rows)) for _ in range(3)]
+        given = [*columns[:3], columns[3].astype(np.uint32)]
+        select = [np.uint32(wanted), np.uint32(len(rows)), *map(np.uint64, nothing)]
+        self.launch("blosc_table", "blosc_select", [*given, *select, *outputs])
+        return list(zip(*(m.array(np.uint64).tolist() for m in outputs), strict=True))
 
     def numbers(
         self,
@@ -423,6 +484,16 @@ class Kernels:
         self.launch("bit_unpack", "bit_unpack", args)
         verdicts = status.array(np.uint32).tolist()
         return [(v, t.bytes()) for v, t in zip(verdicts, targets, strict=True)]
+
+
+def planes(op: str, typesize: int) -> tuple[str, int, list[Any], int]:
+    """Kernel of a typesize, bytes of its tiles, arguments behind the others, and threads."""
+    special = typesize in (1, 2, 4, 8, 16)
+    kernel, extra = (f"{op}_{typesize}", []) if special else (f"{op}_any", [np.uint32(typesize)])
+    if op.startswith("bit"):
+        return kernel, 16384 * typesize, extra, 128
+    tile = TILE if special else typesize * max(16, (TILE // typesize) & ~15)
+    return kernel, tile, extra, THREADS
 
 
 def addresses(memories: Sequence[Memory]) -> np.ndarray:

@@ -16,7 +16,13 @@ from gpuzarr.device.reference.numbers import (
 from gpuzarr.device.reference.placing import equals_fill, fill, gather, place, unshuffle_place
 from gpuzarr.device.reference.rearranging import byte_swap, copy, permute, shuffle, unshuffle
 from gpuzarr.device.reference.status import Status
-from gpuzarr.device.reference.streams import blosc_table, blosclz_decode, lz4_decode
+from gpuzarr.device.reference.streams import (
+    blosc_counts,
+    blosc_select,
+    blosc_table,
+    blosclz_decode,
+    lz4_decode,
+)
 
 __all__ = [
     "Status",
@@ -24,6 +30,8 @@ __all__ = [
     "bit_shuffle",
     "bit_unpack",
     "bit_unshuffle",
+    "blosc_counts",
+    "blosc_select",
     "blosc_table",
     "blosclz_decode",
     "byte_swap",

@@ -6,6 +6,7 @@ Targets whose status is not OK hold what was decoded before the fault.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuzarr.device.reference.status import Status
@@ -144,41 +145,73 @@ STORED = 1
 """Route of a stream that is to be copied; 2 and up are 2 + the number of its codec."""
 
 
+@dataclass(frozen=True)
+class BloscCounts:
+    """What the header of a chunk says, all 0 where it breaks a rule.
+
+    `filter` is ``typesize | shuffle << 8 | route << 16``: shuffle 0 none, 1 bytes, 2 bits; route
+    that of all its streams that are not stored, or `STORED` for a chunk that is as a whole.
+    """
+
+    blocks: int = 0
+    streams: int = 0
+    filter: int = 0
+    blocksize: int = 0
+
+
+def blosc_counts(chunk: bytes, expected: int) -> tuple[Status, BloscCounts]:
+    """Check the header of a Blosc 1 chunk of `expected` decoded bytes."""
+    if len(chunk) < _HEADER.size:
+        return Status.INPUT_ENDS, BloscCounts()
+    version, versionlz, flags, typesize, nbytes, blocksize, cbytes = _HEADER.unpack_from(chunk)
+    if version != 2:
+        return Status.BAD_VERSION, BloscCounts()
+    if cbytes != len(chunk) or nbytes != expected:
+        return Status.BAD_SIZE, BloscCounts()
+    if not 0 < blocksize <= _LARGEST_BLOCK or typesize == 0 or versionlz != 1 or flags & 8:
+        return Status.BAD_HEADER, BloscCounts()
+    if nbytes and blocksize > nbytes:  # c-blosc refuses it
+        return Status.BAD_HEADER, BloscCounts()
+    codec = flags >> 5
+    if flags & 2:
+        if nbytes and cbytes != nbytes + 16:
+            return Status.BAD_SIZE, BloscCounts()
+        some = int(nbytes > 0)
+        return Status.OK, BloscCounts(some, some, typesize | STORED << 16, nbytes)
+    shuffle = 1 if flags & 1 and typesize > 1 else 2 if flags & 4 else 0
+    filters = typesize | shuffle << 8 | (2 + codec) << 16
+    if nbytes == 0:
+        return Status.OK, BloscCounts(0, 0, filters, blocksize)
+    blocks = -(-nbytes // blocksize)
+    split = not flags & 16 and typesize <= 16 and blocksize // typesize >= 128
+    if 16 + 4 * blocks > cbytes:
+        return Status.BAD_BLOCK, BloscCounts()
+    if codec > 4 or (split and blocksize % typesize):
+        return Status.BAD_HEADER, BloscCounts()
+    whole, rest = divmod(nbytes, blocksize)
+    streams = whole * (typesize if split else 1) + (rest > 0)
+    return Status.OK, BloscCounts(blocks, streams, filters, blocksize)
+
+
 def blosc_table(chunk: bytes, expected: int) -> tuple[Status, list[BloscStream]]:
     """The streams of a Blosc 1 chunk of `expected` decoded bytes.
 
     Streams of a block that breaks a rule are left out; the others of its chunk are not.
     """
-    if len(chunk) < _HEADER.size:
-        return Status.INPUT_ENDS, []
-    version, versionlz, flags, typesize, nbytes, blocksize, cbytes = _HEADER.unpack_from(chunk)
-    if version != 2:
-        return Status.BAD_VERSION, []
-    if cbytes != len(chunk) or nbytes != expected:
-        return Status.BAD_SIZE, []
-    if not 0 < blocksize <= _LARGEST_BLOCK or typesize == 0 or versionlz != 1 or flags & 8:
-        return Status.BAD_HEADER, []
-    if nbytes == 0:
-        return Status.OK, []
-    if blocksize > nbytes:  # c-blosc refuses it
-        return Status.BAD_HEADER, []
-    if flags & 2:
-        if cbytes != nbytes + 16:
-            return Status.BAD_SIZE, []
-        return Status.OK, [BloscStream(16, nbytes, 0, nbytes, STORED)]
-    blocks, codec = -(-nbytes // blocksize), flags >> 5
-    split = not flags & 16 and typesize <= 16 and blocksize // typesize >= 128
-    if 16 + 4 * blocks > cbytes:
-        return Status.BAD_BLOCK, []
-    if codec > 4 or (split and blocksize % typesize):
-        return Status.BAD_HEADER, []
+    status, counts = blosc_counts(chunk, expected)
+    if not counts.blocks:
+        return status, []
+    route = counts.filter >> 16
+    if route == STORED:
+        return status, [BloscStream(_HEADER.size, expected, 0, expected, STORED)]
+    whole, rest = divmod(expected, counts.blocksize)
+    most = (counts.streams - (rest > 0)) // whole
     streams: list[BloscStream] = []
-    status = Status.OK
-    for block in range(blocks):
-        begin = block * blocksize
-        size = min(blocksize, nbytes - begin)
-        splits = typesize if split and size == blocksize else 1
-        found = _streams_of(chunk, 16 + 4 * block, begin, size // splits, splits, codec)
+    for block in range(counts.blocks):
+        begin = block * counts.blocksize
+        size = min(counts.blocksize, expected - begin)
+        splits = most if size == counts.blocksize else 1
+        found = _streams_of(chunk, 16 + 4 * block, begin, size // splits, splits, route)
         if found is None:
             status = Status.BAD_BLOCK
         else:
@@ -187,7 +220,7 @@ def blosc_table(chunk: bytes, expected: int) -> tuple[Status, list[BloscStream]]
 
 
 def _streams_of(
-    chunk: bytes, entry: int, begin: int, part: int, splits: int, codec: int
+    chunk: bytes, entry: int, begin: int, part: int, splits: int, route: int
 ) -> list[BloscStream] | None:
     (at,) = struct.unpack_from("<i", chunk, entry)
     streams = []
@@ -198,7 +231,17 @@ def _streams_of(
         at += 4
         if not 0 <= stored <= len(chunk) - at:
             return None
-        route = STORED if stored == part else 2 + codec
-        streams.append(BloscStream(at, stored, begin + k * part, part, route))
+        streams.append(
+            BloscStream(at, stored, begin + k * part, part, STORED if stored == part else route)
+        )
         at += stored
     return streams
+
+
+def blosc_select(
+    streams: Sequence[BloscStream], wanted: int, nothing: tuple[int, int]
+) -> list[tuple[int, int, int]]:
+    """Offset, size and capacity of streams of one route, those of an empty one for all others."""
+    return [
+        (s.offset, s.size, s.target_size) if s.route == wanted else (*nothing, 0) for s in streams
+    ]

@@ -1,0 +1,103 @@
+"""The emulated device: the kernels as they are, run and checked on the CPU (docs/emulator.md).
+
+It is for tests, and chosen by its name only. As a process has one CUDA context, it has one
+emulated device, which a fault breaks for good: every later call fails, until `reset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuzarr.device import emulated_array, emulated_library
+from gpuzarr.device.emulated_array import EmulatedArray
+from gpuzarr.device.emulator import KernelFaultError, RawModule
+from gpuzarr.device.emulator_build import mode_of
+from gpuzarr.device.kernel_device import KernelDevice
+from gpuzarr.device.kernels import Geometry, source
+from gpuzarr.errors import DeviceError
+
+_broken: list[str] = []
+
+
+class EmulatedDevice(KernelDevice):
+    """`EmulatedArray`, kernels compiled by g++, and CPU libraries in place of nvCOMP.
+
+    Raises
+    ------
+    DeviceError
+        If there is no g++, or a fault broke the device before.
+    """
+
+    name = "emulated"
+    processors = 1
+    array_type = EmulatedArray
+
+    def __init__(self) -> None:
+        emulated_array.empty(0)
+
+    def empty(self, nbytes: int) -> EmulatedArray:
+        """An arena of `nbytes` undefined bytes."""
+        _check_whole()
+        return emulated_array.empty(nbytes)
+
+    def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> EmulatedArray:
+        """An `EmulatedArray`."""
+        _check_whole()
+        return emulated_array.empty(shape, dtype.newbyteorder("="))
+
+    def _copy_in(self, values: NDArray[np.uint8]) -> EmulatedArray:
+        _check_whole()
+        return emulated_array.asarray(values)
+
+    def _copy_out(self, array: EmulatedArray) -> NDArray[Any]:
+        _check_whole()
+        return array.get()
+
+    def _launch(self, op: str, kernel: str, shape: Geometry, args: Sequence[Any]) -> None:
+        _check_whole()
+        try:
+            _module(op, mode_of(None)).get_function(kernel)(shape.grid, shape.block, args)
+        except KernelFaultError as error:
+            _broken.append(str(error))
+            raise
+
+    def _decompress(
+        self,
+        codec: str,
+        source: EmulatedArray,
+        size: EmulatedArray,
+        capacity: EmulatedArray,
+        target: EmulatedArray,
+        count: int,
+    ) -> tuple[EmulatedArray, EmulatedArray]:
+        _check_whole()
+        ends = [array.get()[:count] for array in (source, size, capacity, target)]
+        try:
+            status, found = emulated_library.decompress(codec, *ends)
+        except emulated_library.BrokenStreamError as error:
+            _broken.append(str(error))
+            _check_whole()
+            raise
+        return emulated_array.asarray(status), emulated_array.asarray(found)
+
+
+@cache
+def _module(op: str, mode: str) -> RawModule:
+    return RawModule(source(op), mode=mode)
+
+
+def _check_whole() -> None:
+    if _broken:
+        raise DeviceError(
+            f"The emulated device is broken, as a CUDA context would be: {_broken[0]}."
+        )
+
+
+def reset() -> None:
+    """Make the device whole again, as a new process does with a GPU."""
+    _broken.clear()

@@ -1,0 +1,193 @@
+"""Decompression on a device: what the host checks, the library decodes, the CPU is left with.
+
+The library's decoders for zstd, deflate and snappy are undefined on bytes that break the format,
+so structure and declared sizes are checked before, sizes and checksums after. Streams that are
+valid but not plain (several frames or members, no size in the header) go to the CPU one by one,
+where the verdict is the reference decoder's; so does what an own checksum contradicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuzarr.batch import Batch, packed
+from gpuzarr.device.cpu import CPU
+from gpuzarr.device.reference.status import Status
+from gpuzarr.device.zstd_frames import integers_at, plain_frames
+from gpuzarr.errors import ChunkSizeError, StreamError
+
+if TYPE_CHECKING:
+    from gpuzarr.device.kernel_device import KernelDevice
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_DEFLATE_ALIGNMENT = 4
+_GZIP_HEAD, _GZIP_TAIL, _GZIP_PLAIN = 10, 8, 0x00088B1F
+_ZLIB_HEAD, _ZLIB_TAIL = 2, 4
+_ZSTD_CHECKSUM = 4
+"""Bit of the fifth byte of a frame."""
+
+_MOST_DECODED = (1 << 31) - 1
+"""Bytes of one stream, of the library's zstd and snappy."""
+
+WORDS = {
+    Status.INPUT_ENDS: "bytes that end too early",
+    Status.OUTPUT_FULL: "more decoded bytes than are expected",
+    Status.BAD_OFFSET: "a match before the first byte",
+    Status.OUTPUT_SHORT: "fewer decoded bytes than are expected",
+    Status.BAD_END: "a match too near to the end",
+    Status.BAD_HEADER: "a header with values that are not allowed",
+    Status.BAD_VERSION: "another version of the format",
+    Status.BAD_SIZE: "a header whose sizes contradict the chunk's",
+    Status.BAD_BLOCK: "a block that reaches out of its chunk",
+}
+
+
+def refused(codec: str, slot: int, status: int) -> StreamError:
+    """A kernel's verdict in words."""
+    words = WORDS.get(Status(status), f"status {status}")
+    return StreamError(slot, f"expected a valid {codec} stream, found {words}")
+
+
+def lz4(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
+    """A little-endian u32 size, then one raw block, as numcodecs writes it."""
+    short = np.flatnonzero(batch.sizes < 4)
+    if len(short):
+        found = int(batch.sizes[short[0]])
+        raise StreamError(int(short[0]), f"expected a valid lz4 stream, found {found} bytes")
+    declared = device.gather_u32(batch, batch.offsets)
+    wrong = np.flatnonzero(declared != into.sizes)
+    if len(wrong):
+        slot = int(wrong[0])
+        reason = f"expected {int(into.sizes[slot])} bytes, found {int(declared[slot])}"
+        raise StreamError(slot, reason, ChunkSizeError)
+    blocks = batch.within(batch.offsets + 4, batch.sizes - 4)
+    empty = np.flatnonzero(into.sizes == 0)
+    if len(empty):  # as numcodecs, which does not decode its own
+        raise StreamError(int(empty[0]), "expected a valid lz4 stream, found one of no bytes")
+    return _all_by_library(device, "lz4", blocks, into)
+
+
+def zstd(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
+    """Zstandard frames (RFC 8878); a checksum of their own only the reference decoder verifies."""
+    host = device.download(batch)
+    plain = plain_frames(host.arena, host.offsets, host.sizes, into.sizes)
+    plain &= integers_at(host.arena, host.offsets + 4, 1, plain) & _ZSTD_CHECKSUM == 0
+    return _plain_or_on_host(device, "zstd", "zstd", batch, batch, into, plain)
+
+
+def gzip(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
+    """RFC 1952: a member with the shortest of headers, its crc and length compared."""
+    host = device.download(batch)
+    content = batch.within(batch.offsets + _GZIP_HEAD, batch.sizes - (_GZIP_HEAD + _GZIP_TAIL))
+    plain = batch.sizes >= _GZIP_HEAD + _GZIP_TAIL
+    plain &= integers_at(host.arena, host.offsets, 4, plain) == _GZIP_PLAIN
+    trailer = host.offsets + batch.sizes - _GZIP_TAIL
+    plain &= integers_at(host.arena, trailer + 4, 4, plain) == into.sizes & 0xFFFFFFFF
+    stored = integers_at(host.arena, trailer, 4, plain)
+    return _plain_or_on_host(
+        device, "gzip", "deflate", batch, content, into, plain, ("crc32", stored)
+    )
+
+
+def zlib(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
+    """RFC 1950, without a dictionary, its adler32 compared."""
+    host = device.download(batch)
+    content = batch.within(batch.offsets + _ZLIB_HEAD, batch.sizes - (_ZLIB_HEAD + _ZLIB_TAIL))
+    plain = batch.sizes >= _ZLIB_HEAD + _ZLIB_TAIL
+    head = integers_at(host.arena, host.offsets, 2, plain)
+    method, flags = head & 255, head >> 8
+    plain &= (method & 15 == 8) & (method >> 4 <= 7) & (flags & 32 == 0)
+    plain &= (256 * method + flags) % 31 == 0
+    trailer = integers_at(host.arena, host.offsets + batch.sizes - _ZLIB_TAIL, 4, plain)
+    stored = trailer.astype(np.uint32).byteswap().astype(np.int64)
+    return _plain_or_on_host(
+        device, "zlib", "deflate", batch, content, into, plain, ("adler32", stored)
+    )
+
+
+def snappy(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
+    """Raw snappy, as it stands in chunks of Blosc; its decoded size comes first."""
+    host = device.download(batch)
+    declared, more = np.zeros(len(batch), np.int64), np.ones(len(batch), bool)
+    for k in range(5):
+        more &= k < batch.sizes
+        byte = integers_at(host.arena, host.offsets + k, 1, more)
+        declared |= (byte & 127) << (7 * k)
+        more &= byte >= 128
+    wrong = np.flatnonzero(more | (declared != into.sizes))
+    if len(wrong):
+        raise refused("snappy", int(wrong[0]), Status.BAD_SIZE)
+    return _all_by_library(device, "snappy", batch, into)
+
+
+def _all_by_library(device: KernelDevice, codec: str, batch: Batch, into: Batch) -> Ints:
+    """Streams of which no decoder knows more than the library's."""
+    status, decoded = device.decompressed(codec, batch, into)
+    bad = np.flatnonzero((status != 0) | (decoded != into.sizes))
+    if len(bad):
+        slot = int(bad[0])
+        words = "bytes that break the format"
+        if not status[slot]:
+            words = f"{int(decoded[slot])} bytes instead of {int(into.sizes[slot])}"
+        raise StreamError(slot, f"expected a valid {codec} stream, found {words}")
+    return bad
+
+
+def _plain_or_on_host(
+    device: KernelDevice,
+    codec: str,
+    method: str,
+    batch: Batch,
+    content: Batch,
+    into: Batch,
+    plain: Mask,
+    checksum: tuple[str, Ints] | None = None,
+) -> Ints:
+    """The content of plain streams by the library's `method`, all others as `codec` on the CPU.
+
+    `checksum` is an algorithm, and what it must give for the decoded bytes of each stream.
+    """
+    good = plain & (into.sizes > 0) & (into.sizes <= _MOST_DECODED)
+    slots = np.flatnonzero(good)
+    if len(slots):
+        target = into.take(slots)
+        streams = content.take(slots)
+        if method == "deflate":
+            streams = device.aligned(streams, _DEFLATE_ALIGNMENT)
+        status, found = device.decompressed(method, streams, target)
+        good[slots] = (status == 0) & (found == target.sizes)
+        slots = slots[good[slots]]
+        if checksum is not None and len(slots):
+            algorithm, stored = checksum
+            good[slots] = device.checksum(algorithm, into.take(slots)) == stored[slots]
+    odd = np.flatnonzero(~good)
+    if len(odd):
+        _on_host(device, codec, batch.take(odd), into.take(odd), odd)
+    return odd
+
+
+def _on_host(device: KernelDevice, codec: str, batch: Batch, into: Batch, slots: Ints) -> None:
+    """Decode on the CPU, and upload what comes out."""
+    decoded = Batch(np.empty(int(into.sizes.sum()), np.uint8), packed(into.sizes), into.sizes)
+    try:
+        CPU().decompress(codec, device.download(batch), decoded)
+    except StreamError as error:
+        error.slot = int(slots[error.slot])
+        raise
+    device.copy(device.upload(decoded), into)
+
+
+DECODERS: dict[str, Callable[[Any, Batch, Batch], Ints]] = {
+    "lz4": lz4,
+    "zstd": zstd,
+    "gzip": gzip,
+    "zlib": zlib,
+    "snappy": snappy,
+}
+"""Decoders into slots of known size; they give the slots that were left to the CPU."""

@@ -1,0 +1,157 @@
+"""Chains that decode on the device from end to end: no stage of theirs runs on the CPU.
+
+What the device does is counted where it is done: one upload of the encoded bytes, tables of
+addresses, verdicts that come back. While a device reads, every op of the CPU's raises, but for the
+indexes of shards, from which the host plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numcodecs
+import numpy as np
+import pytest
+import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
+from zarr.codecs import numcodecs as v3
+
+import gpuzarr
+from gpuzarr import locate
+from gpuzarr.codecs.sharding import Sharding
+from gpuzarr.device.cpu import CPU
+
+pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+
+OPS = (
+    "decompress", "checksum", "gather_u32", "unshuffle", "byte_swap", "prefix_sum", "place", "fill",
+    "fill_chunks", "copy",
+)  # fmt: skip
+
+
+@pytest.fixture
+def no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ops of the CPU's raise."""
+    in_index: list[bool] = []
+
+    def guarded(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            assert in_index, f"the CPU was asked for {name}"
+            return op(*args)
+
+        return call
+
+    def allowed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            in_index.append(True)
+            try:
+                return function(*args)
+            finally:
+                in_index.pop()
+
+        return call
+
+    for name in OPS:
+        monkeypatch.setattr(CPU, name, guarded(name, getattr(CPU, name)))
+    monkeypatch.setattr(locate, "_indexes", allowed(locate._indexes))
+    monkeypatch.setattr(Sharding, "_located", allowed(Sharding._located))
+
+
+INNER = ("blosclz", "lz4", "lz4hc", "zlib", "zstd")
+V2: dict[str, dict[str, Any]] = {
+    "raw": {},
+    "lz4": {"compressors": numcodecs.LZ4()},
+    "zstd": {"compressors": numcodecs.Zstd()},
+    "gzip": {"compressors": numcodecs.GZip()},
+    "zlib": {"compressors": numcodecs.Zlib()},
+    **{
+        f"blosc {inner} {shuffle}": {"compressors": numcodecs.Blosc(inner, shuffle=shuffle)}
+        for inner in INNER
+        for shuffle in (0, 1, 2)
+    },
+    "shuffle, zlib": {"compressors": numcodecs.Zlib(), "filters": [numcodecs.Shuffle(4)]},
+    "delta, shuffle, zstd": {
+        "compressors": numcodecs.Zstd(),
+        "filters": [numcodecs.Delta("<i4", "<i2"), numcodecs.Shuffle(2)],
+        "dtype": "<i4",
+    },
+    "delta of big-endian numbers": {
+        "compressors": None, "filters": [numcodecs.Delta(">i4", ">i2")], "dtype": ">i4",
+    },
+    "delta of floats": {"compressors": numcodecs.LZ4(), "filters": [numcodecs.Delta("<f4")]},
+    "crc32, lz4": {"compressors": numcodecs.CRC32(), "filters": [numcodecs.LZ4()]},
+    "adler32, raw": {"compressors": numcodecs.Adler32()},
+    "big-endian, F": {"compressors": numcodecs.Blosc(), "dtype": ">f8", "order": "F"},
+}  # fmt: skip
+V3: dict[str, dict[str, Any]] = {
+    "raw": {"compressors": None},
+    "big-endian, zstd, crc32c": {
+        "serializer": BytesCodec(endian="big"), "compressors": [ZstdCodec(), Crc32cCodec()],
+    },
+    "transposed, gzip": {"filters": TransposeCodec(order=(1, 0)), "compressors": GzipCodec()},
+    "shuffle, zlib": {"compressors": [v3.Shuffle(elementsize=4), v3.Zlib()]},
+    "delta, big-endian": {
+        "dtype": "i4", "filters": v3.Delta(dtype="<i4", astype="<i2"),
+        "serializer": BytesCodec(endian="big"), "compressors": ZstdCodec(),
+    },
+    "shards": {"shards": (14, 24)},
+    "transposed shards": {"shards": (14, 24), "filters": TransposeCodec(order=(1, 0))},
+}  # fmt: skip
+CASES = [
+    pytest.param({"zarr_format": version, **arguments}, id=f"v{version}: {name}")
+    for version, cases in ((2, V2), (3, V3))
+    for name, arguments in cases.items()
+]
+
+
+def stored(arguments: dict[str, Any]) -> tuple[Any, np.ndarray]:
+    """An array with missing and ragged chunks, and what is in it."""
+    data = np.cumsum(np.random.default_rng(3).normal(size=(50, 40)), axis=1) * 100
+    given = {"chunks": (7, 12), "dtype": "f4", "fill_value": 3, "compressors": None, **arguments}
+    if given["zarr_format"] == 3 and "compressors" not in arguments:
+        given["compressors"] = ZstdCodec()
+    array = zarr.create_array({}, shape=data.shape, **given)
+    array[:42] = data[:42]
+    return array, array[...]
+
+
+@pytest.mark.parametrize("arguments", CASES)
+def test_every_stage_runs_on_the_device(no_cpu: None, arguments: dict[str, Any]) -> None:
+    array, expected = stored(arguments)
+    ours = gpuzarr.open(array, device="emulated")
+    assert not ours.explain().fallbacks
+    found = ours[...]
+    np.testing.assert_array_equal(found.get(), expected)
+    assert found.dtype == expected.dtype.newbyteorder("=")
+    assert {device for _, device in ours.last_read.stages} <= {"emulated"}
+    told = {(stage.stage, stage.device) for stage in ours.explain().stages}
+    assert set(ours.last_read.stages) == told
+
+
+@pytest.mark.parametrize("arguments", CASES)
+def test_what_moves_is_encoded_bytes_and_tables(arguments: dict[str, Any]) -> None:
+    """Small ones: of addresses for each stream and launch, and of verdicts for each stream."""
+    array, _ = stored(arguments)
+    ours = gpuzarr.open(array, device="emulated")
+    ours[...]
+    report = ours.last_read
+    assert report is not None
+    streams = 8 * (report.chunks + report.missing)  # of Blosc
+    tables = report.launches * (64 * streams + 12 * 256)
+    aligned = 64 * report.chunks
+    assert report.bytes_uploaded <= report.bytes_read + aligned + tables
+    assert report.bytes_downloaded <= 64 * streams
+    assert "bytes up" in str(report)
+
+
+@pytest.mark.parametrize("arguments", CASES)
+def test_launches_count_stages_and_not_chunks(arguments: dict[str, Any]) -> None:
+    launches = []
+    for chunks in ((7, 12), (7, 4)):
+        array, _ = stored({**arguments, "chunks": chunks})
+        ours = gpuzarr.open(array, device="emulated")
+        ours[...]
+        launches.append(ours.last_read.launches)
+    few, many = launches
+    assert many <= few + 4  # parts at other addresses may be placed by other kernels
