@@ -23,7 +23,7 @@ from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
 from gpuzarr.sources.store_sink import sink_of
 from gpuzarr.targets import checked_target, field_dtype
-from gpuzarr.values import appended, fitting
+from gpuzarr.values import appended, fitting, nbytes_on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,7 +264,7 @@ class Array(Described):
         """What the latest write of this object really did, or None before the first."""
         return self._last_write
 
-    def _write(self, wanted: Selection, value: Any) -> None:
+    def _write(self, wanted: Selection, value: Any, downloaded: int = 0) -> None:
         self._check_writable()
         array = fitting(value, wanted.shape, field_dtype(self.dtype, wanted.field))
         parts = parts_of(self._spec.grid, wanted.what)
@@ -272,7 +272,7 @@ class Array(Described):
             return
         covers = parts.covers if wanted.field is None else covers_nothing
         sink = sink_of(self._store)
-        moved = value.nbytes if devices.is_on_device(value) else 0
+        moved = downloaded or nbytes_on_device(value)
         self._last_write = WriteReport(_ENCODER.name, sink.name, bytes_downloaded=moved)
         planned = pipeline.Write(
             plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
@@ -288,10 +288,11 @@ class Array(Described):
         ValueFitError
             If the data's other axes or dtype do not fit; nothing is changed then.
         """
-        data = fitting(data, np.shape(data), self.dtype)
-        shape, behind = appended(self.shape, data.shape, axis)
+        given = data.shape if devices.is_on_device(data) else np.shape(data)
+        array = fitting(data, given, self.dtype)
+        shape, behind = appended(self.shape, given, axis)
         self.resize(shape)
-        self[behind] = data
+        self._write(_basic(behind, self), array, nbytes_on_device(data))
         return self.shape
 
     def resize(self, shape: Any) -> None:

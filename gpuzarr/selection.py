@@ -89,7 +89,9 @@ class Selection:
             return result[self.view]
         # Several axes of any strides are one only to the iterator; reshape would copy them.
         is_one_axis = result.ndim == 1 or result.flags.c_contiguous
-        return result.reshape(-1) if is_one_axis else result.flat
+        if is_one_axis:
+            return result.reshape(-1)
+        return result.flat if isinstance(result, np.ndarray) else result
 
 
 def basic(key: Any, shape: tuple[int, ...], dtype: np.dtype | None = None) -> Selection:

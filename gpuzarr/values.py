@@ -36,6 +36,11 @@ def fitting(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]
     return broadcast(array, shape)
 
 
+def nbytes_on_device(value: Any) -> int:
+    """Bytes of a value that is in the memory of a device; `fitting` downloads them."""
+    return int(value.nbytes) if devices.is_on_device(value) else 0
+
+
 def broadcast(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """An array in the shape of a selection, as NumPy broadcasts in an assignment.
 

@@ -219,9 +219,11 @@ class GpuzarrCodecPipeline(CodecPipeline):
 
     def _write(self, store: Opened, value: NDBuffer, drop_axes: tuple[int, ...]) -> None:
         device, items = devices.get("cpu"), store.items
-        array = np.asarray(value.as_numpy_array())
-        if devices.is_on_device(value.as_ndarray_like()):
-            pipeline.count_downloaded(array.nbytes)
+        given: Any = value.as_ndarray_like()
+        if devices.is_on_device(given):
+            given = given.get()
+            pipeline.count_downloaded(given.nbytes)
+        array = np.asarray(given)
         planned = [plan for _, plan in self._planned(items, drop_axes)]
         shape = tuple(np.max([plan.shape for plan in planned], axis=0).tolist())
         source = planned[0].view(broadcast(array, planned[0].kept(shape)))

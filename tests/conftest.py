@@ -19,8 +19,9 @@ import zarr
 from hypothesis import HealthCheck, settings
 
 import gpuzarr
+from gpuzarr.device import emulator_build
 
-pytest.register_assert_rewrite("harness")
+pytest.register_assert_rewrite("harness", "writing.twins")
 
 os.environ.setdefault(
     "GPUZARR_FIXTURES", str(Path(__file__).parent.parent.parent / "shared" / "fixtures")
@@ -50,6 +51,15 @@ def fixtures() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(params=["cpu", "emulated"])
+def each_device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The device of the arrays that are opened, by its name."""
+    if request.param == "emulated" and not emulator_build.is_available():
+        pytest.skip("there is no g++")
+    with gpuzarr.config.set({"device": request.param}):
+        yield request.param
 
 
 @pytest.fixture(autouse=True)

@@ -61,9 +61,9 @@ class Chain:
             reason = stage.codec.supports(device)
             is_unsized = stage.size is None and not stage.codec.is_view
             if reason is None and is_unsized and not device.is_host:
-                reason = f"{stage.name}: cpu, its decoded size is known only from the data"
+                reason = "its decoded size is known only from the data"
             if reason is None and behind is not None:
-                reason = f"{stage.name}: cpu, as is {behind} behind it"
+                reason = f"as is {behind} behind it"
             reasons.insert(0, reason)
             behind = behind or (reason and stage.name)
         return reasons
@@ -128,7 +128,7 @@ class Chain:
             except StreamError as error:
                 raise StageError(stage.name, error, worker) from error
             seconds[stage.name] = seconds.get(stage.name, 0.0) + perf_counter() - started
-        self._check_sizes(batch)
+        self._check_sizes(batch, _CPU if on_host == len(self.stages) else device)
         return _uploaded(batch, device, seconds) if on_host == len(self.stages) else batch
 
     def encode(self, batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
@@ -170,14 +170,14 @@ class Chain:
             raise StageError(self.stages[0].name if self.stages else "bytes", error) from error
         return batch
 
-    def _check_sizes(self, batch: Batch) -> None:
+    def _check_sizes(self, batch: Batch, device: Device) -> None:
         wrong = (batch.sizes != self.layout.size).nonzero()[0]
         if len(wrong):
             unit = "elements" if self.layout.on_host_only else "bytes"
             slot = int(wrong[0])
             reason = f"expected {self.layout.size} {unit}, found {int(batch.sizes[slot])}"
             name = self.stages[-1].name if self.stages else "bytes"
-            raise StageError(name, StreamError(slot, reason, ChunkSizeError))
+            raise StageError(name, StreamError(slot, reason, ChunkSizeError), device)
 
 
 def _uploaded(batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
@@ -196,10 +196,9 @@ def _slots(
     """Memory that the stage before, whose result may be a view, did not write to."""
     if stage.size is None or (stage.layout is not None and stage.layout.on_host_only):
         return None
-    if device.is_host:
-        arena = scratch.take(f"stage {written % 2}", count * stage.size)
-    else:
-        arena = device.empty(count * stage.size)
+    if not device.is_host:
+        return device.room_for(np.full(count, stage.size))
+    arena = scratch.take(f"stage {written % 2}", count * stage.size)
     return Batch.uniform(arena, count, stage.size)
 
 

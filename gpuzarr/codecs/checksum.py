@@ -29,7 +29,7 @@ class Checksum:
         """None, or that the device does not compute this checksum."""
         if self.name in device.checksums:
             return None
-        return f"{self.name}: the device {device.name!r} does not compute it"
+        return f"the device {device.name!r} does not compute it"
 
     def supports_encoding(self, device: Device) -> str | None:
         """The same."""

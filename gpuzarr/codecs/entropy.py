@@ -28,13 +28,13 @@ class Compressor:
         """None, or that the device has no decoder of this name."""
         if self.name in device.decompressors:
             return None
-        return f"{self.name}: the device {device.name!r} has no decoder for it"
+        return f"the device {device.name!r} has no decoder for it"
 
     def supports_encoding(self, device: Device) -> str | None:
         """None, or that the device has no encoder of this name."""
         if self.name in device.compressors:
             return None
-        return f"{self.name}: the device {device.name!r} has no encoder for it"
+        return f"the device {device.name!r} has no encoder for it"
 
     def describe(self) -> str:
         """By the device's own decoder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numcodecs.delta
 import numpy as np
 
-from gpuzarr.batch import BYTES, Batch, packed
+from gpuzarr.batch import BYTES, Batch
 from gpuzarr.device import Device
 from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.spec import CodecConfig
@@ -44,7 +44,7 @@ class Shuffle:
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Put the bytes of each element together again."""
         if into is None:
-            into = _room_for(batch, device)
+            into = device.room_for(batch.sizes)
         bad = np.flatnonzero((batch.sizes % self.typesize != 0) | (batch.sizes != into.sizes))
         if len(bad):
             slot = int(bad[0])
@@ -68,7 +68,7 @@ class Shuffle:
             )
         if self.typesize == 1:
             return Batch(batch.arena, batch.offsets, batch.sizes)
-        into = _room_for(batch, device)
+        into = device.room_for(batch.sizes)
         device.shuffle(batch, into, self.typesize)
         return into
 
@@ -97,15 +97,15 @@ class Delta:
             return None
         source, target = self._stored.newbyteorder("="), self.dtype.newbyteorder("=")
         are_integers = source.kind in "iu" and target.kind in "iu"
-        if are_integers and not (source == np.uint64 and target.kind == "i"):
+        if are_integers and np.result_type(source, target).kind != "f":  # else sums of doubles
             return None
         if source.kind == target.kind == "f" and source.itemsize <= target.itemsize:
             return None
-        return f"delta: cpu, no device sums {source} up in {target}"
+        return f"no device sums {source} up in {target}"
 
     def supports_encoding(self, device: Device) -> str | None:
         """None on the CPU."""
-        return None if device.is_host else "delta: cpu, no device encoder"
+        return None if device.is_host else "no device encoder"
 
     def describe(self) -> str:
         """By running sums."""
@@ -119,8 +119,7 @@ class Delta:
         """Add up."""
         count = batch.sizes // self._stored.itemsize
         if into is None:
-            sizes = count * self.dtype.itemsize
-            into = Batch(device.empty(int(sizes.sum())), packed(sizes), sizes)
+            into = device.room_for(count * self.dtype.itemsize)
         odd = (batch.sizes % self._stored.itemsize != 0) | (
             count * self.dtype.itemsize != into.sizes
         )
@@ -132,13 +131,13 @@ class Delta:
             raise StreamError(slot, reason, ChunkSizeError)
         source, target = self._stored.newbyteorder("="), self.dtype.newbyteorder("=")
         if source != self._stored:
-            swapped = _room_for(batch, device)
+            swapped = device.room_for(batch.sizes)
             device.byte_swap(batch, swapped, source.itemsize)
             batch = swapped
         device.prefix_sum(batch, into, source, target)
         if target == self.dtype:
             return into
-        swapped = _room_for(into, device)
+        swapped = device.room_for(into.sizes)
         device.byte_swap(into, swapped, target.itemsize)
         device.copy(swapped, into)
         return into
@@ -153,7 +152,3 @@ class Delta:
                 raise StreamError.refused(slot, f"numbers of {self.dtype}", error) from error
             results.append(encoded.astype(self._stored, copy=False).view(np.uint8))
         return Batch.joined(results, self.astype if self._is_v2 else BYTES)
-
-
-def _room_for(batch: Batch, device: Device) -> Batch:
-    return Batch(device.empty(int(batch.sizes.sum())), packed(batch.sizes), batch.sizes)

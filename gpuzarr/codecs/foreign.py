@@ -61,11 +61,11 @@ class Foreign:
 
     def supports(self, device: Device) -> str | None:
         """The reason why it runs on the CPU, for any other device."""
-        return None if device.is_host else f"{self.name}: cpu, no device decoder"
+        return None if device.is_host else "no device decoder"
 
     def supports_encoding(self, device: Device) -> str | None:
         """The reason why it runs on the CPU, for any other device."""
-        return None if device.is_host else f"{self.name}: cpu, no device encoder"
+        return None if device.is_host else "no device encoder"
 
     def describe(self) -> str:
         """By whose object."""

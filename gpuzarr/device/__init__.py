@@ -32,6 +32,9 @@ class Device(Protocol):
     def empty(self, nbytes: int) -> Any:
         """An arena of `nbytes` undefined bytes."""
 
+    def room_for(self, sizes: NDArray[np.int64]) -> Batch:
+        """Memory for streams of these sizes, aligned as the device likes it."""
+
     def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """An array for a result, its content undefined; native byte order but on the host."""
 

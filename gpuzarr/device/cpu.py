@@ -34,6 +34,10 @@ class CPU:
         """An arena of `nbytes` undefined bytes."""
         return np.empty(nbytes, np.uint8)
 
+    def room_for(self, sizes: NDArray[np.int64]) -> Batch:
+        """Memory for streams of these sizes, one behind the other."""
+        return Batch(self.empty(int(sizes.sum())), packed(sizes), sizes)
+
     def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
         """A C-contiguous NumPy array."""
         return host_memory.empty(shape, dtype)

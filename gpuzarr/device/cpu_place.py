@@ -131,7 +131,7 @@ def _slices(boxes: Boxes, row: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     steps = boxes.step.tolist()
     start, count = boxes.source[row].tolist(), boxes.count[row].tolist()
     source = tuple(
-        slice(s, s + (n - 1) * step + 1, step)
+        slice(s, max(s, s + (n - 1) * step + 1), step)
         for s, n, step in zip(start, count, steps, strict=True)
     )
     target = boxes.target[row].tolist()

@@ -134,6 +134,11 @@ class EmulatedArray:
             "a NumPy array explicitly."
         )
 
+    def __array_function__(self, *args: Any, **kwargs: Any) -> Any:
+        return NotImplemented  # it is a duck array to libraries, of which NumPy computes nothing
+
+    __array_ufunc__ = __array_function__
+
     def __dlpack_device__(self) -> tuple[int, int]:
         return _DLPACK_EXTENSION
 

@@ -104,8 +104,10 @@ def compiler() -> tuple[str, str]:
 
 @cache
 def _version(path: str) -> str:
-    command = [path, "-dumpfullversion", "-dumpmachine"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    # one by one: g++ answers only the first
+    commands = [[path, flag] for flag in ("-dumpfullversion", "-dumpmachine")]
+    runs = [subprocess.run(c, capture_output=True, text=True, check=False) for c in commands]
+    return "".join(run.stdout for run in runs)
 
 
 def _run(command: Sequence[str], what: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch
-from gpuzarr.device.kernel_decoders import DECODERS, refused
+from gpuzarr.device.kernel_decoders import DECODERS, check_not_empty, refused
 from gpuzarr.device.kernels import over_elements, over_tiles
 from gpuzarr.device.launcher import TILE, addresses, first_tiles
 from gpuzarr.device.reference.status import Status
@@ -75,11 +75,9 @@ class _Table:
 def blosc(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     """Decode each chunk into its slot; gives the slots of which the CPU decoded a part."""
     chunks = _headers(device, batch, into)
+    check_not_empty("blosc", into)
     filtered = chunks.is_filtered
     order = np.lexsort((filtered, chunks.route))
-    order = order[chunks.streams[order] > 0]
-    if not len(order):
-        return order
     odd = []
     planes = device.room_for(np.where(filtered, into.sizes, 0))
     target = np.where(filtered, addresses(planes), addresses(into))

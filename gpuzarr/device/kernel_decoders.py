@@ -42,7 +42,7 @@ WORDS = {
     Status.OUTPUT_SHORT: "fewer decoded bytes than are expected",
     Status.BAD_END: "a match too near to the end",
     Status.BAD_HEADER: "a header with values that are not allowed",
-    Status.BAD_VERSION: "another version of the format",
+    Status.BAD_VERSION: "another version of the format: chunks of Blosc 2 are not supported",
     Status.BAD_SIZE: "a header whose sizes contradict the chunk's",
     Status.BAD_BLOCK: "a block that reaches out of its chunk",
 }
@@ -52,6 +52,13 @@ def refused(codec: str, slot: int, status: int) -> StreamError:
     """A kernel's verdict in words."""
     words = WORDS.get(Status(status), f"status {status}")
     return StreamError(slot, f"expected a valid {codec} stream, found {words}")
+
+
+def check_not_empty(codec: str, into: Batch) -> None:
+    """Refuse streams of no bytes, as numcodecs does: Zarr has no chunk of none."""
+    empty = np.flatnonzero(into.sizes == 0)
+    if len(empty):
+        raise StreamError(int(empty[0]), f"expected a valid {codec} stream, found one of no bytes")
 
 
 def lz4(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
@@ -66,10 +73,8 @@ def lz4(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
         slot = int(wrong[0])
         reason = f"expected {int(into.sizes[slot])} bytes, found {int(declared[slot])}"
         raise StreamError(slot, reason, ChunkSizeError)
+    check_not_empty("lz4", into)
     blocks = batch.within(batch.offsets + 4, batch.sizes - 4)
-    empty = np.flatnonzero(into.sizes == 0)
-    if len(empty):  # as numcodecs, which does not decode its own
-        raise StreamError(int(empty[0]), "expected a valid lz4 stream, found one of no bytes")
     return _all_by_library(device, "lz4", blocks, into)
 
 
@@ -82,17 +87,29 @@ def zstd(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
 
 
 def gzip(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
-    """RFC 1952: a member with the shortest of headers, its crc and length compared."""
+    """RFC 1952: one member with the shortest of headers, its crc and length compared."""
     host = device.download(batch)
     content = batch.within(batch.offsets + _GZIP_HEAD, batch.sizes - (_GZIP_HEAD + _GZIP_TAIL))
     plain = batch.sizes >= _GZIP_HEAD + _GZIP_TAIL
     plain &= integers_at(host.arena, host.offsets, 4, plain) == _GZIP_PLAIN
     trailer = host.offsets + batch.sizes - _GZIP_TAIL
     plain &= integers_at(host.arena, trailer + 4, 4, plain) == into.sizes & 0xFFFFFFFF
+    plain &= ~_with_members_inside(host)
     stored = integers_at(host.arena, trailer, 4, plain)
     return _plain_or_on_host(
         device, "gzip", "deflate", batch, content, into, plain, ("crc32", stored)
     )
+
+
+def _with_members_inside(host: Batch) -> Mask:
+    """Streams that may hold a second member, equal to the first, which no trailer would tell."""
+    arena = host.arena
+    at = np.flatnonzero(arena[:-3] == _GZIP_PLAIN & 255)
+    for k, byte in ((1, _GZIP_PLAIN >> 8 & 255), (2, _GZIP_PLAIN >> 16 & 255)):
+        at = at[arena[at + k] == byte]
+    first = np.searchsorted(at, host.offsets, side="right")
+    found: Mask = np.searchsorted(at, host.offsets + host.sizes) > first
+    return found
 
 
 def zlib(device: KernelDevice, batch: Batch, into: Batch) -> Ints:

@@ -79,10 +79,11 @@ class KernelDevice(Launcher):
         for size in np.unique(batch.sizes).tolist():
             slots = np.flatnonzero(batch.sizes == size)
             count = size // typesize
+            planes, elements = (1, count), (typesize, 1)
+            source, target = (elements, planes) if is_shuffle else (planes, elements)
             ends = addresses(batch)[slots], addresses(into)[slots]
-            strides = [(1, count), (typesize, 1)]
             counts = np.tile([count, typesize], (len(slots), 1))
-            self._move(strided(*ends, counts, *strides[:: -1 if is_shuffle else 1], 1))
+            self._move(strided(*ends, counts, source, target, 1))
 
     def bit_unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
         """Put Blosc's bit planes together to elements."""

@@ -120,7 +120,8 @@ def _point_moves(ends: _Ends, points: Points, is_gather: bool) -> Iterator[Launc
         return
     chunk = ends.chunks[points.slots[rows]]
     chunk = chunk + points.local[at] @ np.array(ends.chunk_strides, np.int64)
-    result = ends.begin + points.target[at] * ends.result.strides[0]
+    places = np.unravel_index(points.target[at], ends.result.shape)  # of any number of axes
+    result = ends.begin + np.stack(places, axis=1) @ np.array(ends.result.strides, np.int64)
     source, target = (result, chunk) if is_gather else (chunk, result)
     unit = int(np.gcd.reduce(np.concatenate([[16, ends.itemsize], source, target])))
     nothing, units = np.uint64(0), np.uint32(ends.itemsize // unit)

@@ -80,7 +80,8 @@ class Launcher(ABC):
         if not len(batch):
             return replace(batch, arena=self.empty(0), host=batch.arena[:0])
         first, last = int(batch.offsets.min()), int((batch.offsets + batch.sizes).max())
-        if last - first > 2 * int(batch.sizes.sum()) + TILE:  # most of it is not ours
+        gaps = last - first - int(batch.sizes.sum())
+        if gaps > 64 * len(batch) + TILE and 2 * gaps > last - first:  # most of it is not ours
             streams = [batch.arena[a:b] for a, b in batch.spans()]
             batch, first = Batch.joined(streams, batch.dtype), 0
             last = len(batch.arena)

@@ -62,10 +62,11 @@ def tell_fallbacks(spec: Spec, route: Route) -> None:
     """Log the stages that do not run on the device of the result, once for each array."""
     if route.device == "cpu" or (spec.store, spec.path) in _told:
         return
-    reasons = [stage.reason for stage in route.stages if stage.device != route.device]
-    if reasons:
+    fallbacks = [s for s in route.stages if s.device != route.device]
+    if fallbacks:
+        reasons = "; ".join(f"{s.stage} on {s.device}, {s.reason}" for s in fallbacks)
         _told.add((spec.store, spec.path))
-        _logger.warning("Array %r, read to %s: %s.", spec.name, route.device, "; ".join(reasons))
+        _logger.warning("Array %r, read to %s: %s.", spec.name, route.device, reasons)
 
 
 def count_elsewhere(reason: str, chunks: int) -> None:

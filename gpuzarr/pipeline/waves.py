@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpuzarr.batch import Batch
 from gpuzarr.codecs.chain import Chain, StageError
 from gpuzarr.device import Device
-from gpuzarr.errors import EncodingError, StreamError
+from gpuzarr.errors import DeviceError, EncodingError, StreamError
 from gpuzarr.place import Boxes, Layout, Placement, contiguous_offsets
 from gpuzarr.plan import ReadPlan
 
@@ -72,10 +72,17 @@ def naming(plan: ReadPlan, rows: Ints, chain: Chain, device: Device, verb: str) 
     where = device.name
     try:
         yield
+    except DeviceError as error:
+        # No single chunk is known to be at fault, but one of these is.
+        keys = plan.spec.keys(plan.parts.coords(rows[[0, -1]]) // plan.spec.chunks_per_outer)
+        raise DeviceError(
+            f"The device {device.name!r} failed while chunks {keys[0]!r} to {keys[1]!r} of array "
+            f"{plan.spec.name!r} were {verb}: {error}"
+        ) from error
     except StageError as error:
         stage, verdict, cause, where = error.stage, error.error, error.error, error.device
     except StreamError as error:
-        stage, verdict, cause = "sharding_indexed", error, error
+        stage, verdict, cause, where = "sharding_indexed", error, error, "cpu"
     except MemoryError as error:
         size = len(rows) * chain.layout.size
         reason = f"expected memory for {size} decoded bytes, found too little"

@@ -18,6 +18,7 @@ enum { SAVED_WORDS = 8, RETURN_WORD = 6 };  // the last word keeps the stack ali
 #else
 enum { SAVED_WORDS = 20, RETURN_WORD = 11 };
 #endif
+static_assert(SAVED_WORDS % 2 == 0, "stacks stay aligned to 16 bytes");
 
 struct Context {
     void* stack_pointer;

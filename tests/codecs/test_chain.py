@@ -15,7 +15,10 @@ from zarr.codecs import numcodecs as v3
 
 import gpuzarr
 
-pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+pytestmark = [
+    pytest.mark.usefixtures("each_device"),
+    pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning"),
+]
 
 STAGES = {
     "zstd": ZstdCodec(level=1),

@@ -11,12 +11,14 @@ import pytest
 from harness import assert_codec
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+ON_EACH_DEVICE = pytest.mark.usefixtures("each_device")
 
 VALUES = np.array([1, 2, 3, 4], "<i2")
 SUMS = {"crc32": "16149992", "crc32c": "8b873032", "adler32": "0b003000"}
 DEFAULTS = {"crc32": "start", "crc32c": "end", "adler32": "start"}
 
 
+@ON_EACH_DEVICE
 @pytest.mark.parametrize("location", [None, "start", "end"])
 @pytest.mark.parametrize("name", SUMS)
 def test_a_checksum_stands_where_its_location_says(
@@ -31,6 +33,7 @@ def test_a_checksum_stands_where_its_location_says(
     assert_codec(tmp_path, codec, literal, VALUES, v3=v3)
 
 
+@ON_EACH_DEVICE
 def test_crc32c_of_zarr_3_stands_at_the_end(tmp_path: Path) -> None:
     literal = VALUES.tobytes() + bytes.fromhex(SUMS["crc32c"])
     assert_codec(tmp_path, numcodecs.CRC32C(), literal, VALUES, v3={"name": "crc32c"})

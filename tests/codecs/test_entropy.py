@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from harness import assert_codec
 
-pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+pytestmark = [
+    pytest.mark.usefixtures("each_device"),
+    pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning"),
+]
 
 VALUES = np.array([1, 2, 3, 4], "<i2")
 DATA = bytes.fromhex("0100 0200 0300 0400")

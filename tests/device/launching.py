@@ -7,13 +7,14 @@ an aligned address, and holds poison where it is a target; so a kernel that stra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from math import gcd, prod
 from typing import Any
 
 import numpy as np
-from device.boxes import Copy, axis_words, described
 
+from gpuzarr.device import kernel_boxes
 from gpuzarr.device.emulated_array import asarray, empty
 from gpuzarr.device.emulator import RawModule
 from gpuzarr.device.kernels import source
@@ -21,6 +22,19 @@ from gpuzarr.device.reference.numbers import KINDS, RANGES, ROUNDINGS
 
 POISON = 0xA5
 TILE, THREADS = 16384, 256
+MASK = (1 << 64) - 1
+
+
+@dataclass
+class Copy:
+    """``target[i, j, …] = source[i, j, …]`` for elements of `itemsize` bytes."""
+
+    source: int
+    target: int
+    shape: Sequence[int]
+    source_strides: Sequence[int]
+    target_strides: Sequence[int]
+    itemsize: int
 
 
 class Memory:
@@ -170,13 +184,20 @@ class Kernels:
         return [bool(e) for e in equal.array(np.uint32)]
 
     def strided(self, copies: Sequence[Copy]) -> str:
-        """Boxes by whichever kernel fits; its name."""
-        kind, unit, words, counts, axes, log_group = described(copies)
-        args = [words, tiles(counts), np.uint32(len(counts)), np.uint32(axes)]
-        if kind != "transposed":
-            args.append(np.uint32(log_group))
-        self.launch("place", "place_rows" if kind == "rows" else f"place_{kind}_{unit}", args)
-        return f"{kind}_{unit}"
+        """Boxes by whichever kernels fit, those with the same strides at once; the first one."""
+        groups: dict[Any, list[Copy]] = {}
+        for copy in copies:
+            strides = tuple(copy.source_strides), tuple(copy.target_strides)
+            groups.setdefault((strides, copy.itemsize), []).append(copy)
+        used = []
+        for (strides, itemsize), group in groups.items():
+            ends = np.array([(c.source, c.target) for c in group]).T
+            counts = np.array([c.shape for c in group], np.int64)
+            for launch in kernel_boxes.strided(*ends, counts, *strides, itemsize):
+                args = [tiles(launch.tiles) if a is None else a for a in launch.arguments]
+                self.launch("place", launch.kernel, args)
+                used.append(launch.kernel.removeprefix("place_"))
+        return used[0]
 
     def unshuffle_place(
         self,
@@ -193,7 +214,7 @@ class Kernels:
         for target, axes in chunks:
             row = [target]
             for count, start, stop, stride in axes:
-                row += axis_words((count, 0, stride))
+                row += axis_words(count, 0, stride)
                 row[-2] = start | stop << 32
             words.append(row)
         args = [
@@ -220,7 +241,7 @@ class Kernels:
             elements = prod(len(s) for s, _ in axes)
             row = [begin, end, elements]
             for s, t in axes:
-                row += axis_words((len(s), at, 0)) if len(s) else [1, 0, at, 0]
+                row += axis_words(max(1, len(s)), at, 0)
                 at += len(s)
                 source.append(s)
                 target.append(t)
@@ -484,6 +505,12 @@ class Kernels:
         self.launch("bit_unpack", "bit_unpack", args)
         verdicts = status.array(np.uint32).tolist()
         return [(v, t.bytes()) for v, t in zip(verdicts, targets, strict=True)]
+
+
+def axis_words(count: int, source: int, target: int) -> list[int]:
+    """Of one axis, as place.cu reads it."""
+    words = [*kernel_boxes.divisors(np.array([count])), [source], [target]]
+    return [int(word) & MASK for [word] in words]
 
 
 def planes(op: str, typesize: int) -> tuple[str, int, list[Any], int]:

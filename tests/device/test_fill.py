@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zarr.core.buffer.cpu import NDBuffer
 
-from gpuzarr import device
+from gpuzarr import device as devices
 from gpuzarr.batch import Batch
-from gpuzarr.device import cpu_fill
+from gpuzarr.device import Device, cpu_fill
 from gpuzarr.place import Layout
 
-CPU = device.get("cpu")
+CPU = devices.get("cpu")
 STRUCT = np.dtype([("a", "<i4"), ("b", ">f8"), ("c", "S2")])
 
 FLOATS = [0.0, -0.0, 1.0, np.nan, -np.nan, np.inf, -np.inf, 5e-324, 0.1]
@@ -65,22 +66,38 @@ def batch_of(chunks: list[np.ndarray], layout: Layout, gap: int) -> Batch:
     return Batch(np.concatenate(pieces), offsets, np.full(len(chunks), layout.size))
 
 
-def assert_like_zarr(name: str, chunks: list[np.ndarray], fill: Any) -> list[bool]:
+def skip_without(device: Device, name: str) -> None:
+    """Devices have arrays of numbers only."""
+    if not device.is_host and (dtype_of(name).kind not in "biufc" or name == "g"):
+        pytest.skip(f"{device.name} has no arrays of dtype {name}")
+
+
+def on(device: Device, batch: Batch) -> Batch:
+    """The batch in the device's memory, and there alone."""
+    return batch if device.is_host else replace(device.upload(batch), host=None)
+
+
+def assert_like_zarr(
+    name: str, chunks: list[np.ndarray], fill: Any, device: Device = CPU
+) -> list[bool]:
     """One behind the other, with gaps between, and one alone."""
     expected = [NDBuffer.from_numpy_array(c).all_equal(fill) for c in chunks]
     layout = Layout.plain(dtype_of(name), chunks[0].shape)
     for gap in (0, 3):
-        found = CPU.equals_fill(batch_of(chunks, layout, gap), layout, fill)
+        found = device.equals_fill(on(device, batch_of(chunks, layout, gap)), layout, fill)
         assert found.dtype == bool
         assert found.tolist() == expected
-    alone = CPU.equals_fill(batch_of(chunks[:1], layout, 0), layout, fill)
+    alone = device.equals_fill(on(device, batch_of(chunks[:1], layout, 0)), layout, fill)
     assert alone.tolist() == expected[:1]
     return expected
 
 
 @pytest.mark.parametrize("name", ITEMS)
-def test_every_item_is_compared_with_every_fill_value_as_zarr_python_does(name: str) -> None:
+def test_every_item_is_compared_with_every_fill_value_as_zarr_python_does(
+    device: Device, name: str
+) -> None:
     """Throughout, and with a single other item first, in the middle, last."""
+    skip_without(device, name)
     verdicts = set()
     for item in ITEMS[name]:
         fill = scalar(name, item)
@@ -95,7 +112,7 @@ def test_every_item_is_compared_with_every_fill_value_as_zarr_python_does(name: 
                 chunk.reshape(-1)[at] = fill
             chunk[...] = scalar(name, ITEMS[name][number - 1])
             chunks.append(chunk)
-        verdicts.update(assert_like_zarr(name, chunks, fill))
+        verdicts.update(assert_like_zarr(name, chunks, fill, device))
     assert verdicts == {True, False}
 
 
@@ -123,9 +140,28 @@ def test_a_difference_is_found_in_every_block(monkeypatch: pytest.MonkeyPatch) -
     assert assert_like_zarr("<f4", chunks, np.float32(0)).index(True) == 64
 
 
-def test_no_chunk_equals_none() -> None:
+def test_no_chunk_equals_none(device: Device) -> None:
     assert assert_like_zarr("O", [np.full(3, None, object)] * 2, None) == [False, False]
-    assert assert_like_zarr("<i4", [np.zeros(3, "<i4")] * 2, None) == [False, False]
+    assert assert_like_zarr("<i4", [np.zeros(3, "<i4")] * 2, None, device) == [False, False]
+
+
+@pytest.mark.parametrize("name", ["u1", "<f2", ">f4", "<f8", "<c8", ">c16"])
+def test_a_difference_is_found_anywhere_in_a_large_chunk(device: Device, name: str) -> None:
+    """At the ends of tiles and of chunks, of which some have no elements."""
+    size = 16384 // dtype_of(name).itemsize
+    counts = [0, 1, 2, 7, 8, 9, size - 1, size, size + 1, 2 * size + 3]
+    for count in counts:
+        layout = Layout.plain(dtype_of(name), (count,))
+        chunks = [np.full(count, 2, layout.dtype)]
+        for at in {0, count // 2, size - 1, size, count - 1} & {*range(count)}:
+            chunks.append(chunks[0].copy())
+            chunks[-1][at] = 1
+        for fill in (2, 1):
+            expected = [bool((chunk == fill).all()) for chunk in chunks]
+            found = device.equals_fill(
+                on(device, batch_of(chunks, layout, 1)), layout, scalar(name, fill)
+            )
+            assert found.tolist() == expected
 
 
 def test_chunks_that_differ_at_once_are_not_read_further(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +180,8 @@ def test_chunks_that_differ_at_once_are_not_read_further(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", ITEMS)
-def test_whole_chunks_are_set_to_the_fill_value(name: str) -> None:
+def test_whole_chunks_are_set_to_the_fill_value(device: Device, name: str) -> None:
+    skip_without(device, name)
     for item in ITEMS[name]:
         fill = scalar(name, item)
         for order in ("C", "F"):
@@ -153,17 +190,32 @@ def test_whole_chunks_are_set_to_the_fill_value(name: str) -> None:
             for chunk in chunks:
                 chunk[...] = scalar(name, ITEMS[name][0])
             batch = batch_of(chunks, layout, 1)
-            before = batch.arena.copy()
-            CPU.fill_chunks(batch.take(np.array([2, 0])), layout, fill)
+            before, batch = batch.arena.copy(), on(device, batch)
+            device.fill_chunks(batch.take(np.array([2, 0])), layout, fill)
+            whole = batch.within(np.zeros(1, np.int64), np.array([len(batch.arena)]))
+            after = device.download(whole).arena
             expected = np.empty(6, layout.dtype)
             expected[...] = fill
-            flat = [batch.arena[a:b] for a, b in batch.spans()]
+            flat = [after[a:b] for a, b in batch.spans()]
             if not layout.on_host_only:
                 expected = expected.view(np.uint8)
             for slot in (0, 2):
                 np.testing.assert_array_equal(flat[slot], expected)
             middle = slice(int(batch.offsets[0]) + layout.size, int(batch.offsets[2]))
-            np.testing.assert_array_equal(batch.arena[middle], before[middle])
-    uniform = Batch.uniform(np.zeros(24, np.uint8), 3, 8)
-    CPU.fill_chunks(uniform, Layout.plain(np.dtype(">i2"), (4,)), 258)
-    assert bytes(uniform.arena) == b"\1\2" * 12
+            np.testing.assert_array_equal(after[middle], before[middle])
+
+
+def test_neighbouring_and_large_chunks_are_set_to_the_fill_value(device: Device) -> None:
+    uniform = Batch.uniform(device.empty(24), 3, 8)
+    device.fill_chunks(uniform, Layout.plain(np.dtype(">i2"), (4,)), 258)
+    streams = device.download(Batch.uniform(uniform.arena, 1, 24))
+    assert streams.arena.tobytes() == b"\1\2" * 12
+    for dtype, count in (("u1", 16_385), ("<f8", 5000), (">c16", 1025)):
+        layout = Layout.plain(np.dtype(dtype), (count,))
+        batch = Batch(device.empty(2 * layout.size + 3), *np.array(
+            [[1, layout.size + 3], [layout.size] * 2]
+        ))  # fmt: skip
+        device.fill_chunks(batch, layout, 7)
+        host = device.download(batch)
+        for start, stop in host.spans():
+            assert host.arena[start:stop].tobytes() == np.full(count, 7, dtype).tobytes()

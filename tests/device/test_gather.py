@@ -1,25 +1,30 @@
-"""Gathering chunks from arrays, against assignments of NumPy's."""
+"""Gathering chunks from arrays, against assignments of NumPy's; test_placement.py has more."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from device.memory import like
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuzarr import device
+from gpuzarr import device as devices
 from gpuzarr.batch import Batch
+from gpuzarr.device import Device
 from gpuzarr.place import AxisLists, Boxes, Grid, Layout, Placement, Points
 
-CPU = device.get("cpu")
+CPU = devices.get("cpu")
 CHUNK = (3, 4, 5)
 Ints = np.int64
 
 
-def slots_of(layout: Layout, count: int, seed: int = 0, *, gap: int = 0) -> Batch:
+def slots_of(
+    layout: Layout, count: int, seed: int = 0, *, gap: int = 0, device: Device = CPU
+) -> Batch:
     """Chunks with something in them, one behind the other or with a gap between."""
     rng, step = np.random.default_rng(seed), layout.size + gap
     if layout.on_host_only:
@@ -28,28 +33,38 @@ def slots_of(layout: Layout, count: int, seed: int = 0, *, gap: int = 0) -> Batc
         memory = rng.integers(0, 99, count * layout.count).astype(layout.dtype).view(np.uint8)
         arena = np.zeros(count * step, np.uint8)
         arena.reshape(count, step)[:, : layout.size] = memory.reshape(count, -1)
-    return Batch(arena, np.arange(count) * step, np.full(count, layout.size))
+    batch = Batch(arena, np.arange(count) * step, np.full(count, layout.size))
+    return batch if device.is_host else replace(device.upload(batch), host=None)
 
 
-def chunk(batch: Batch, layout: Layout, slot: int) -> np.ndarray:
+def chunk(batch: Batch, layout: Layout, slot: int, device: Device = CPU) -> np.ndarray:
     """A copy of a chunk, with the axes of the Zarr array."""
+    batch = device.download(batch)
     flat = batch.arena[batch.offsets[slot] : batch.offsets[slot] + layout.size].copy()
     flat = flat if layout.on_host_only else flat.view(layout.dtype)
     return flat.reshape(layout.shape).transpose(layout.axes).copy()
 
 
 def assert_gathers(
-    value: Any, layout: Layout, placement: Placement, parts: list[tuple[int, Any, Any]], count: int
+    device: Device,
+    value: Any,
+    layout: Layout,
+    placement: Placement,
+    parts: list[tuple[int, Any, Any]],
+    count: int,
 ) -> None:
     """The chunks are what ``chunk[source] = value[part]`` makes of them, row after row."""
+    if layout.on_host_only and not device.is_host:
+        pytest.skip("a device has no objects")
+    held = value if device.is_host else like(device, value, layout.dtype.newbyteorder("="))
     for gap in (0, 0 if layout.on_host_only else 8):
-        batch = slots_of(layout, count, gap=gap)
-        expected = [chunk(batch, layout, slot) for slot in range(count)]
+        batch = slots_of(layout, count, gap=gap, device=device)
+        expected = [chunk(batch, layout, slot, device) for slot in range(count)]
         for slot, source, part in parts:
             expected[slot][source] = value[part]
-        CPU.gather(value, batch, layout, placement)
+        device.gather(held, batch, layout, placement)
         for slot in range(count):
-            np.testing.assert_array_equal(chunk(batch, layout, slot), expected[slot])
+            np.testing.assert_array_equal(chunk(batch, layout, slot, device), expected[slot])
 
 
 def lay_out(dtype: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Layout:
@@ -109,18 +124,18 @@ def grid_of_chunks(counts: tuple[int, ...], last: tuple[int, ...]) -> tuple[Boxe
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("last", [CHUNK, (1, 4, 5), (3, 4, 2)])
 def test_whole_chunks_are_gathered_from_memory_of_any_kind(
-    layout: Layout, last: tuple[int, ...]
+    device: Device, layout: Layout, last: tuple[int, ...]
 ) -> None:
     """Neighbours along the last axis go in one copy."""
     boxes, parts = grid_of_chunks((2, 2, 3), last)
     shape = tuple(1 * c + n for c, n in zip(CHUNK, last, strict=True))
     shape = (*shape[:-1], shape[-1] + CHUNK[-1])
     for value in forms(shape, layout).values():
-        assert_gathers(value, layout, boxes, parts, 12)
+        assert_gathers(device, value, layout, boxes, parts, 12)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_boxes_with_steps_and_axes_in_front_are_gathered(layout: Layout) -> None:
+def test_boxes_with_steps_and_axes_in_front_are_gathered(device: Device, layout: Layout) -> None:
     boxes = Boxes(
         ints([2, 0]), ints([[0, 1, 1], [2, 0, 4]]), ints([[2, 3, 2], [1, 2, 1]]),
         ints([[1, 0, 1, 0], [0, 2, 1, 3]]), ints([2, 1, 3]),
@@ -130,11 +145,13 @@ def test_boxes_with_steps_and_axes_in_front_are_gathered(layout: Layout) -> None
         (0, np.s_[2:3, 0:2, 4:5], np.s_[0, 2:3, 1:3, 3:4]),
     ]
     for value in forms((2, 3, 4, 5), layout).values():
-        assert_gathers(value, layout, boxes, parts, 3)
+        assert_gathers(device, value, layout, boxes, parts, 3)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_lists_are_gathered_and_the_last_of_equal_indexes_stays(layout: Layout) -> None:
+def test_lists_are_gathered_and_the_last_of_equal_indexes_stays(
+    device: Device, layout: Layout
+) -> None:
     axes = (
         AxisLists(ints([0, 3, 5]), ints([2, 2, 0, 1, 1]), ints([0, 2, 4, 1, 3])),
         AxisLists(ints([0, 2]), ints([3, 3]), ints([1, 0])),
@@ -151,11 +168,13 @@ def test_lists_are_gathered_and_the_last_of_equal_indexes_stays(layout: Layout) 
             for pair in pairs:  # element by element, in C order
                 source, part = zip(*pair, strict=True)
                 parts.append((slot, source, part))
-        assert_gathers(value, layout, grid, parts, 2)
+        assert_gathers(device, value, layout, grid, parts, 2)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_points_are_gathered_and_the_last_of_equal_ones_stays(layout: Layout) -> None:
+def test_points_are_gathered_and_the_last_of_equal_ones_stays(
+    device: Device, layout: Layout
+) -> None:
     local = ints([[0, 1, 2], [0, 1, 2], [2, 3, 4], [1, 1, 1]])
     target = ints([5, 0, 3, 1])
     points = Points(ints([1, 0]), ints([0, 3]), ints([3, 4]), local, target)
@@ -164,20 +183,21 @@ def test_points_are_gathered_and_the_last_of_equal_ones_stays(layout: Layout) ->
         for slot, n in [(1, 0), (1, 1), (1, 2), (0, 3)]
     ]
     for value in forms((6,), layout).values():
-        assert_gathers(value, layout, points, parts, 2)
+        assert_gathers(device, value, layout, points, parts, 2)
     for value in forms((2, 3), layout).values():
-        assert_gathers(value.flat, layout, points, parts, 2)
+        if device.is_host:
+            assert_gathers(device, value.flat, layout, points, parts, 2)
 
 
 @pytest.mark.parametrize("dtype", ["<i4", object])
-def test_a_chunk_without_axes_is_gathered(dtype: Any) -> None:
+def test_a_chunk_without_axes_is_gathered(device: Device, dtype: Any) -> None:
     layout, nothing = Layout.plain(np.dtype(dtype), ()), np.zeros((1, 0), Ints)
     boxes = Boxes(ints([0]), nothing, nothing, nothing, np.zeros(0, Ints))
-    assert_gathers(np.array(7, dtype), layout, boxes, [(0, (), ())], 1)
+    assert_gathers(device, np.array(7, dtype), layout, boxes, [(0, (), ())], 1)
     crops = Boxes(ints([1, 0]), nothing.repeat(2, 0), nothing.repeat(2, 0), ints([[2], [0]]),
                   np.zeros(0, Ints))  # fmt: skip
     parts = [(1, (), 2), (0, (), 0)]
-    assert_gathers(np.array([7, 8, 9], dtype), layout, crops, parts, 2)
+    assert_gathers(device, np.array([7, 8, 9], dtype), layout, crops, parts, 2)
 
 
 def test_one_field_of_records_is_gathered() -> None:
@@ -216,7 +236,7 @@ def test_gathering_is_what_placing_undoes(data: st.DataObject) -> None:
         inside = tuple(slice(f, None) for f in first)
         outside = tuple(slice(t + f, t + c) for t, f, c in zip(at, first, shape, strict=True))
         parts.append((slot, inside, outside))
-    assert_gathers(value, layout, boxes, parts, len(rows))
+    assert_gathers(CPU, value, layout, boxes, parts, len(rows))
     batch = slots_of(layout, len(rows))
     CPU.gather(value, batch, layout, boxes)
     back = np.full_like(value, -1)

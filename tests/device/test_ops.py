@@ -18,8 +18,7 @@ import numcodecs.lz4
 import numpy as np
 import pytest
 from cast_value_rs import cast_array
-from device.boxes import Copy
-from device.launching import POISON, Kernels, Memory
+from device.launching import POISON, Copy, Kernels, Memory
 from numcodecs import Delta, FixedScaleOffset, PackBits, Shuffle
 from numcodecs.fletcher32 import Fletcher32
 from zarr.codecs import scale_offset as zarr_scale_offset
@@ -206,7 +205,7 @@ def test_boxes_are_placed_and_gathered(ops: Kernels, dtype: str, kind: str, rng:
         _copies(ops, [(source, full, part)])
 
 
-def test_ragged_chunks_of_one_launch_are_placed(ops: Kernels, rng: Any) -> None:
+def test_ragged_chunks_are_placed(ops: Kernels, rng: Any) -> None:
     full, size = (25, 70), (10, 32)
     parts = [
         (slice(i, min(i + size[0], full[0])), slice(j, min(j + size[1], full[1])))

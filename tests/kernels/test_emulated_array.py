@@ -71,6 +71,13 @@ def test_the_host_sees_the_elements_on_request_only(host: np.ndarray) -> None:
         array.__dlpack__(dl_device=(1, 0), copy=False)
 
 
+def test_it_is_a_duck_array_of_which_numpy_computes_nothing(host: np.ndarray) -> None:
+    array = asarray(host)
+    for compute in (np.sum, np.sqrt, np.shape, lambda a: np.add(a, 1), lambda a: np.stack([a])):
+        with pytest.raises(TypeError, match="EmulatedArray"):
+            compute(array)
+
+
 def test_what_is_downloaded_is_a_copy(host: np.ndarray) -> None:
     array = asarray(host)
     array.get()[...] = 7

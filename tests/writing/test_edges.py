@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import strategies as some
 import zarr
-from harness import assert_same, smooth
+from harness import assert_same, smooth, uploaded
 from writing.twins import Twins, contents, read_by_zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, ObjectStore, ZipStore
@@ -88,7 +88,7 @@ def test_append_extends_edge_chunks(grid: str, axis: int) -> None:
     for length in (1, 2, 0, 9):
         shape = (length, twins.ours.shape[1]) if axis == 0 else (twins.ours.shape[0], length)
         value = smooth(shape, "f4", length)
-        found = twins.ours.append(value, axis)
+        found = twins.ours.append(uploaded(value), axis)
         assert found == twins.theirs.append(value, axis) == twins.ours.shape
         twins.mirror = np.concatenate([twins.mirror, value], axis)
         twins.check()

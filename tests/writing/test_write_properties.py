@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import strategies as some
 import zarr
-from harness import assert_same
+from harness import assert_same, uploaded
 from hypothesis import assume, given, settings
 from strategies import Sample
 from writing.twins import contents, read_by_zarr
@@ -112,7 +112,7 @@ def assign(array: gpuzarr.Array, indexer: str, key: Any, value: Any) -> bool:
     """Whether the key was taken; refused is what NumPy and Zarr understand differently."""
     target = array if indexer == "basic" else getattr(array, indexer)
     try:
-        target[key] = value
+        target[key] = uploaded(value)
     except SelectionError as error:
         assert "Use oindex or vindex" in str(error)  # noqa: PT017
         return False
@@ -213,7 +213,7 @@ def test_fields_of_structs_are_assigned_as_numpy_assigns_them(
             named = (field,) if isinstance(field, str) else field
             key = (*named, *(where if isinstance(where, tuple) else (where,)))
         value = some.values(packed, np.shape(mirror[where]), data.draw(some.SEEDS))
-        ours[key] = value
+        ours[key] = uploaded(value)
         view = mirror[field]
         view[where] = value
         assert_same(read_by_zarr(store), mirror)
@@ -244,13 +244,13 @@ def test_a_shape_changes_as_under_zarr_python(data: st.DataObject, sample: Sampl
             key = (*(slice(low, None) for low in lows), ...)
             shape = tuple(n - low for n, low in zip(ours.shape, lows, strict=True))
             value = some.values(ours.dtype, shape, data.draw(some.SEEDS), tame=True)
-            ours[key] = theirs[key] = value
+            ours[key], theirs[key] = uploaded(value), value
         elif step == "append" and ours.shape:
             axis = data.draw(st.integers(0, len(ours.shape) - 1))
             shape = list(ours.shape)
             shape[axis] = data.draw(st.integers(0, 5))
             value = some.values(ours.dtype, tuple(shape), data.draw(some.SEEDS), tame=True)
-            assert ours.append(value, axis) == theirs.append(value, axis)
+            assert ours.append(uploaded(value), axis) == theirs.append(value, axis)
         else:
             low, high = {"shrink": (-4, 0), "grow": (0, 4)}.get(step, (-3, 3))
             shape = tuple(max(0, n + data.draw(st.integers(low, high))) for n in ours.shape)

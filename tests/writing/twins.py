@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from harness import assert_same
+from harness import assert_same, uploaded
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -90,7 +90,7 @@ class Twins:
 
     def write(self, key: Any, value: Any) -> None:
         """``a[key] = value`` on all three, after which the stores are compared."""
-        self.ours[key] = value
+        self.ours[key] = uploaded(value)
         theirs, forwards = _forwards(key, value, self.mirror)
         self.theirs[theirs] = forwards
         self.mirror[key] = value

@@ -1,7 +1,4 @@
-"""Device arrays behind zarr-python's face, on a stand-in for a device.
-
-Its arrays behave as CuPy's: they never turn into NumPy arrays by themselves.
-"""
+"""Device arrays behind zarr-python's face, on the emulated device."""
 
 from __future__ import annotations
 
@@ -13,99 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from harness import assert_same
+from harness import assert_on_device, assert_same
 from zarr.codecs import BytesCodec
 from zarr.storage import MemoryStore
 
 import gpuzarr
-from gpuzarr import device as devices
-from gpuzarr.device.cpu import CPU
-from gpuzarr.errors import DeviceError
+from gpuzarr import pipeline
+from gpuzarr.device import emulator_build
+from gpuzarr.device.emulated_array import EmulatedArray, asarray
 
-pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning"),
+    pytest.mark.skipif(not emulator_build.is_available(), reason="there is no g++"),
+]
 
 VALUES = np.arange(240, dtype="f4").reshape(20, 12)
-
-
-class DeviceArray:
-    """An array on the stand-in device; only `get` brings it to the host."""
-
-    def __init__(self, host: np.ndarray) -> None:
-        self.host = host
-
-    shape = property(lambda self: self.host.shape)
-    dtype = property(lambda self: self.host.dtype)
-    ndim = property(lambda self: self.host.ndim)
-    size = property(lambda self: self.host.size)
-    nbytes = property(lambda self: self.host.nbytes)
-
-    def get(self) -> np.ndarray:
-        return self.host.copy()
-
-    def __len__(self) -> int:
-        return len(self.host)
-
-    def __getitem__(self, key: Any) -> DeviceArray:
-        return DeviceArray(self.host[key])
-
-    def __array__(self, *arguments: Any, **options: Any) -> Any:
-        raise TypeError("Implicit conversion to a NumPy array is not allowed; use .get().")
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return _on_device(function(*_on_host(args), **{k: _on_host(v) for k, v in kwargs.items()}))
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _on_device(getattr(ufunc, method)(*_on_host(args), **kwargs))
-
-    def astype(self, dtype: Any, **options: Any) -> DeviceArray:
-        return DeviceArray(self.host.astype(dtype))
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.host[key] = _on_host(value)
-
-
-def _on_host(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return type(value)(_on_host(v) for v in value)
-    return value.host if isinstance(value, DeviceArray) else value
-
-
-def _on_device(value: Any) -> Any:
-    return DeviceArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
-
-
-class Emulated(CPU):
-    """The CPU's ops, with results that are `DeviceArray`."""
-
-    name = "emulated"
-
-    def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        assert dtype.isnative
-        assert dtype.kind in "biufc"
-        return DeviceArray(np.empty(shape, dtype))
-
-    def arena_of(self, array: Any) -> Any:
-        return super().arena_of(array.host)
-
-    def place(self, target: Any, *arguments: Any) -> None:
-        super().place(target.host, *arguments)
-
-    def fill(self, target: Any, *arguments: Any) -> None:
-        super().fill(target.host, *arguments)
-
-
-@pytest.fixture(autouse=True)
-def a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = devices.get
-    monkeypatch.setattr(devices, "get", lambda n: Emulated() if n == "emulated" else real(n))
-
-
-def test_without_the_stand_in_there_is_no_such_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    with pytest.raises(DeviceError):
-        gpuzarr.enable(device="emulated")
-
-
 LAYOUTS: dict[str, dict[str, Any]] = {
     "v2": {"zarr_format": 2},
     "v2, big-endian, F": {"zarr_format": 2, "dtype": ">f4", "order": "F"},
@@ -129,12 +48,6 @@ def stored(name: str, store: Any = None, **more: Any) -> tuple[Any, np.ndarray]:
     array[:15] = VALUES[:15]
     assert len([key for key in store._store_dict if key[-1].isdigit()]) < 12
     return store, array[...]
-
-
-def assert_on_device(found: Any, expected: np.ndarray) -> None:
-    """On the device, in native byte order, and equal."""
-    assert type(found) is DeviceArray
-    assert_same(found.get(), expected.astype(expected.dtype.newbyteorder("=")))
 
 
 KEYS = [np.s_[...], np.s_[3:17:2, 1:], np.s_[4], np.s_[:, 3], np.s_[16:, :2], np.s_[7:8, 5]]
@@ -189,7 +102,7 @@ def test_some_arrays_stay_on_the_host(kind: str, version: int) -> None:
     with gpuzarr.enable("emulated"):
         opened = zarr.open_group(group.store, mode="r")
         assert_same(np.asarray(opened[name][...]), np.asarray(group[name][...]))
-        assert type(opened["y"][...]) is DeviceArray
+        assert type(opened["y"][...]) is EmulatedArray
 
 
 def test_only_enable_puts_results_on_a_device() -> None:
@@ -226,10 +139,46 @@ def test_writing_takes_host_arrays_as_ever() -> None:
         array = zarr.create_array(MemoryStore(), shape=(20, 12), chunks=(5, 4), dtype="f4")
         array[...] = VALUES
         array[3, 1:5] = 9
-        assert type(array[:2]) is DeviceArray
+        assert type(array[:2]) is EmulatedArray
     expected = VALUES.copy()
     expected[3, 1:5] = 9
     assert_same(zarr.open_array(array.store)[...], expected)
+
+
+def test_values_on_the_device_are_written_and_downloaded_once() -> None:
+    """Inside of `enable` and, to an array that was opened there, outside."""
+    with gpuzarr.enable("emulated"):
+        array = zarr.create_array({}, shape=VALUES.shape, chunks=(5, 4), dtype="f4", fill_value=7)
+        before = pipeline.counts()["bytes_downloaded"]
+        array[...] = asarray(VALUES)
+        assert pipeline.counts()["bytes_downloaded"] == before + VALUES.nbytes
+        array[3:9, ::5] = array[:6, 1:4]
+        array.oindex[[19, 11], :] = asarray(VALUES[:2] * 2)
+        array.append(asarray(VALUES[:4]))
+    array[0] = asarray(VALUES[5])
+    expected = np.concatenate([VALUES, VALUES[:4]])
+    expected[3:9, ::5] = VALUES[:6, 1:4]
+    expected[[19, 11]] = VALUES[:2] * 2
+    expected[0] = VALUES[5]
+    assert_same(zarr.open_array(array.store)[...], expected)
+
+
+def test_an_array_is_made_of_values_on_the_device() -> None:
+    with gpuzarr.enable("emulated"):
+        array = zarr.create_array({}, data=asarray(VALUES), chunks=(5, 4))
+    assert_same(zarr.open_array(array.store)[...], VALUES)
+
+
+def test_dask_has_blocks_on_the_device() -> None:
+    """With ``asarray=False``, as it takes CuPy's."""
+    da = pytest.importorskip("dask.array")
+    with gpuzarr.enable("emulated"):
+        array = zarr.create_array({}, data=VALUES, chunks=(5, 4))
+        lazy = da.from_array(zarr.open_array(array.store), chunks=(10, 4), asarray=False)
+        blocks = lazy.to_delayed()
+        assert_on_device(blocks[1, 2].compute(scheduler="threads"), VALUES[10:, 8:])
+        on_host = lazy.map_blocks(lambda block: block.get(), meta=np.empty((0, 0), "f4"))
+        assert_same(on_host.compute(scheduler="threads"), VALUES)
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -14,6 +14,7 @@ from harness import assert_same
 
 import gpuzarr
 from gpuzarr import pipeline
+from gpuzarr.device import emulator_build
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning"),
@@ -22,11 +23,14 @@ pytestmark = [
 ]
 
 
+DEVICES = ["cpu", *(["emulated"] if emulator_build.is_available() else [])]
+
+
 @contextmanager
-def through_gpuzarr(*kinds: str) -> Iterator[None]:
+def through_gpuzarr(*kinds: str, device: str = "cpu") -> Iterator[None]:
     """Under `enable`, and every chunk of these kinds (``read``, ``written``) through gpuzarr."""
     before = pipeline.counts()
-    with gpuzarr.enable():
+    with gpuzarr.enable(device):
         yield
     after = pipeline.counts()
     assert after["elsewhere"] == before["elsewhere"]
@@ -42,13 +46,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def both(tmp_path: Path, write: Callable[[Path], Any]) -> tuple[Path, Path]:
     """Written through gpuzarr and under zarr's default: the same files, byte by byte."""
-    with through_gpuzarr("written"):
-        write(tmp_path / "ours")
     write(tmp_path / "theirs")
-    ours, theirs = files(tmp_path / "ours"), files(tmp_path / "theirs")
-    assert ours.keys() == theirs.keys()
-    assert [key for key in ours if ours[key] != theirs[key]] == []
-    return tmp_path / "ours", tmp_path / "theirs"
+    theirs = files(tmp_path / "theirs")
+    for device in DEVICES:
+        with through_gpuzarr("written", device=device):
+            write(tmp_path / device)
+        ours = files(tmp_path / device)
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours if ours[key] != theirs[key]] == []
+    return tmp_path / "cpu", tmp_path / "theirs"
 
 
 # xarray -------------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""Tests of the CPU's, run on the emulated device: numbers are there, and the same bits.
+
+The modules here import them, and `gpuzarr.config` names the device of the arrays that they open.
+Hypothesis tries fewer examples than on the CPU. Without g++ nothing here is collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+import pytest
+from hypothesis import settings
+
+import gpuzarr
+from gpuzarr import device as devices
+from gpuzarr.device import emulated, emulator_build
+
+FEWER = 6
+
+settings.register_profile(
+    "emulated", settings.default, max_examples=settings.default.max_examples // FEWER
+)
+
+
+@contextmanager
+def _fewer_examples() -> Iterator[None]:
+    profile = settings.get_current_profile_name()
+    settings.load_profile("emulated")
+    try:
+        yield
+    finally:
+        settings.load_profile(profile)
+
+
+def _imported_for_the_device() -> None:
+    """Modules that open arrays, or make numbers of examples of their own, as they are imported."""
+    with _fewer_examples(), gpuzarr.config.set({"device": "emulated"}):
+        for name in (
+            "test_properties",
+            "test_selection",
+            "writing.test_write_properties",
+            "zarr_face.test_pipeline_properties",
+        ):
+            import_module(name)
+
+
+if emulator_build.is_available():
+    _imported_for_the_device()
+else:
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(autouse=True)
+def fewer_examples() -> Iterator[None]:
+    """Hypothesis tries fewer of them."""
+    with _fewer_examples():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def on_the_emulated_device() -> Iterator[None]:
+    """Arrays are opened on it."""
+    with gpuzarr.config.set({"device": "emulated"}):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def the_device_stays_whole() -> Iterator[None]:
+    """A test that leaves it broken fails, and no other one."""
+    yield
+    try:
+        devices.get("emulated").empty(1)
+    finally:
+        emulated.reset()
