@@ -8,8 +8,8 @@
 //            the target's type, as NumPy's cumsum does: prefix_sum_float, a warp per stream
 // alignment  elements are aligned to their types
 // limits     256 threads a block for prefix_sum_tiles and prefix_sum, a multiple of 32 for the
-//            others; not for floats to narrower floats or integers, nor for complex numbers, nor for u8 to signed
-//            integers, which NumPy adds as doubles; fewer than 2^32 tiles
+//            others; not for floats to narrower floats or integers, nor for complex numbers, nor
+//            between u8 and signed integers, which NumPy adds as doubles; fewer than 2^32 tiles
 // reference  prefix_sum
 // bytes      reads 2 (the second time from the cache, up to 60 MB) and writes 1 per byte: 0.47 to
 //            0.7 ms per GB on an H200; floats: 4 cycles an element and stream, that is 600 M
