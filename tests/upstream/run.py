@@ -165,7 +165,7 @@ def _sum(folder: Path) -> dict[str, Any]:
         part |= part.pop("counts")
         for key, value in part.items():
             if isinstance(value, int):
-                total[key] += value
+                total[key] = total.get(key, 0) + value
             else:
                 total[key].update(value)
     return total
