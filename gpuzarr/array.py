@@ -12,18 +12,16 @@ import zarr
 from gpuzarr import device as devices
 from gpuzarr import pipeline, runtime, selection
 from gpuzarr.crops import CropParts, crops_of
-from gpuzarr.described import Described
-from gpuzarr.errors import ReadOnlyError
 from gpuzarr.explain import Explanation
 from gpuzarr.indexer import Indexer, scalar
 from gpuzarr.metadata import Metadata, host_only_dtype, read_spec
-from gpuzarr.plan import ReadPlan, covers_nothing, parts_of, plan_read, plan_write
-from gpuzarr.report import Report, WriteReport
+from gpuzarr.pending import Pending
+from gpuzarr.plan import ReadPlan, parts_of, plan_read
+from gpuzarr.report import Report
 from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
-from gpuzarr.sources.store_sink import sink_of
 from gpuzarr.targets import checked_target, field_dtype
-from gpuzarr.values import appended, fitting, nbytes_on_device
+from gpuzarr.writable import Writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +30,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 
-_ENCODER = devices.get("cpu")
-"""No other device encodes: what is on one is downloaded, in one copy."""
-
-
-class Array(Described):
+class Array(Writable):
     """A Zarr array that is read on a device.
 
     Made by `gpuzarr.open`; the data stay in the store until they are indexed. Reading from many
@@ -73,7 +67,6 @@ class Array(Described):
         self._device = devices.get("cpu") if self._why_host else wanted
         self._source = source_of(store)
         self._last_read: Report | None = None
-        self._last_write: WriteReport | None = None
         # zarr-python, too, keeps to the configuration under which an array was opened
         self._write_empty = _writes_empty(zarr_array) if write_empty is None else write_empty
 
@@ -93,15 +86,6 @@ class Array(Described):
         return self._device.new_result((), np.dtype(float))
 
     @property
-    def zarr(self) -> zarr.Array[Any]:
-        """The same array as zarr-python sees it."""
-        if self._zarr is None:
-            mode = "r" if self._mode == "r" else "r+"
-            exactly: Any = {"mode": mode, "zarr_format": self.zarr_format}
-            self._zarr = zarr.open_array(self._store, path=self.path, **exactly)
-        return self._zarr
-
-    @property
     def attrs(self) -> Any:
         """User attributes; writable where the array is."""
         return self.zarr.attrs
@@ -112,9 +96,6 @@ class Array(Described):
 
     def __getitem__(self, key: Any) -> Any:
         return scalar(self._read(selection.basic(key, self.shape, self.dtype)))
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._write(selection.basic(key, self.shape, self.dtype), value)
 
     @property
     def oindex(self) -> Indexer:
@@ -142,7 +123,9 @@ class Array(Described):
     def _indexer(self, normalise: Callable[[Any], Selection]) -> Indexer:
         return Indexer(normalise, self._read, self._write)
 
-    def read(self, selection: Any = ..., *, out: Any = None) -> Any:
+    def read(
+        self, selection: Any = ..., *, out: Any = None, wait: bool = True, stream: Any = None
+    ) -> Any:
         """Read a selection.
 
         Parameters
@@ -151,19 +134,29 @@ class Array(Described):
             As in ``a[selection]``.
         out
             Where to: a NumPy array, or anything that shares host memory through DLPack (a torch
-            tensor), of the selection's shape and the array's dtype. Its content is undefined if
-            an error is raised.
+            tensor), of the selection's shape and the array's dtype; on a GPU a CuPy array. Its
+            content is undefined if an error is raised.
+        wait
+            False: go on at once, and have a `Pending` whose ``result()`` waits and raises.
+        stream
+            CuPy's stream that `out` was last used on, where that is not the current one.
 
         Returns
         -------
         array
-            `out`, or a new array on the device.
+            `out`, or a new array on the device. When it is there, its content is complete for
+            every stream.
 
         Raises
         ------
         SelectionError, OutputError, ChunkError, StoreError
         """
-        return self._read(_basic(selection, self), out)
+        result, planned = self._planned(_basic(selection, self), out)
+        begun, stop = self._device.begin(stream), runtime.Stop()
+        if wait:
+            self._run(planned, stop, begun)
+            return result
+        return Pending(result, runtime.in_background(self._run, planned, stop, begun), stop)
 
     async def read_async(self, selection: Any = ..., *, out: Any = None) -> Any:
         """`read`, awaited: the event loop stays free, and cancelling ends the read."""
@@ -210,7 +203,8 @@ class Array(Described):
         plan = plan_read(self._spec, parts_of(self._spec.grid, _basic(selection, self).what))
         route = pipeline.route_of(plan, self._device)
         told = getattr(self._zarr and self._zarr.async_array.codec_pipeline, "explain", None)
-        return Explanation.of(plan, route, self._source.name, told and told(), self._why_host)
+        source, way = pipeline.way_of(plan, self._source, self._device)
+        return Explanation.of(plan, route, source, way, told and told(), self._why_host)
 
     @property
     def last_read(self) -> Report | None:
@@ -231,9 +225,11 @@ class Array(Described):
         report = Report(self.device, self._source.name)
         return pipeline.Read(plan, target, field, self._source, report)
 
-    def _run(self, planned: pipeline.Read, stop: runtime.Stop | None = None) -> None:
+    def _run(
+        self, planned: pipeline.Read, stop: runtime.Stop | None = None, begun: Any = None
+    ) -> None:
         self._last_read = planned.report
-        pipeline.read([planned], self._device, stop)
+        pipeline.read([planned], self._device, stop, begun)
 
     def _target(self, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Any, Any]:
         """What is returned, and the array that is filled."""
@@ -258,56 +254,6 @@ class Array(Described):
             Array, mode=self._mode, zarr_array=self._zarr, write_empty=self._write_empty
         )
         return opened, (self._metadata, self._store, self.path, self._wanted)
-
-    @property
-    def last_write(self) -> WriteReport | None:
-        """What the latest write of this object really did, or None before the first."""
-        return self._last_write
-
-    def _write(self, wanted: Selection, value: Any, downloaded: int = 0) -> None:
-        self._check_writable()
-        array = fitting(value, wanted.shape, field_dtype(self.dtype, wanted.field))
-        parts = parts_of(self._spec.grid, wanted.what)
-        if not parts.count:
-            return
-        covers = parts.covers if wanted.field is None else covers_nothing
-        sink = sink_of(self._store)
-        moved = downloaded or nbytes_on_device(value)
-        self._last_write = WriteReport(_ENCODER.name, sink.name, bytes_downloaded=moved)
-        planned = pipeline.Write(
-            plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
-            self._write_empty, self._last_write, wanted.field,
-        )  # fmt: skip
-        pipeline.write([planned], _ENCODER)
-
-    def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Append along an axis; the new shape.
-
-        Raises
-        ------
-        ValueFitError
-            If the data's other axes or dtype do not fit; nothing is changed then.
-        """
-        given = data.shape if devices.is_on_device(data) else np.shape(data)
-        array = fitting(data, given, self.dtype)
-        shape, behind = appended(self.shape, given, axis)
-        self.resize(shape)
-        self._write(_basic(behind, self), array, nbytes_on_device(data))
-        return self.shape
-
-    def resize(self, shape: Any) -> None:
-        """Change the shape; chunks outside the new one are deleted."""
-        self._check_writable()
-        self.zarr.resize(shape)
-        self._metadata = self.zarr.metadata
-        self._spec = read_spec(self._metadata, self.path, str(self._store))
-
-    def _check_writable(self) -> None:
-        if self._mode == "r" or self._store.read_only:
-            raise ReadOnlyError(
-                f"The array {self._spec.name!r} was opened for reading only; open it with "
-                f"mode='r+' and from a store that takes writes."
-            )
 
 
 def _writes_empty(array: zarr.Array[Any] | None) -> bool:

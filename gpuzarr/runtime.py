@@ -12,7 +12,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Protocol
 
@@ -58,20 +58,27 @@ def _helpers() -> ThreadPoolExecutor:
         return _pool
 
 
+def in_background[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+    """Begin work on a thread of our own; what it gives, or raises, waits in the future."""
+    call = partial(contextvars.copy_context().run, work, *args, **kwargs)
+    return _callers_pool().submit(call)
+
+
 async def in_thread[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """`asyncio.to_thread`, on threads of our own.
 
     Many stores run their requests on the threads of the event loop; work that waits for these
     requests must not take those threads from them.
     """
+    return await asyncio.wrap_future(in_background(work, *args, **kwargs))
+
+
+def _callers_pool() -> ThreadPoolExecutor:
     global _callers
     with _lock:
         if _callers is None:
             _callers = ThreadPoolExecutor(_MOST_CALLERS, thread_name_prefix="gpuzarr-call")
-        pool = _callers
-    context = contextvars.copy_context()
-    call = partial(context.run, work, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(pool, call)
+        return _callers
 
 
 class Cancellable(Protocol):
