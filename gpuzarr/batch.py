@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -83,40 +83,54 @@ class Batch:
         return list(zip(self.offsets.tolist(), (self.offsets + self.sizes).tolist(), strict=True))
 
 
+def _pageable(nbytes: int) -> NDArray[np.uint8]:
+    return np.empty(nbytes, np.uint8)
+
+
 class Scratch:
     """Host memory between the stages of one wave, lent to a thread while it works on it.
 
-    Memory that is touched for the first time costs several times what rewriting it costs, so
-    what is given back is kept and lent again; arenas beyond `KEPT` bytes are not.
+    Memory that is touched for the first time costs several times what rewriting it costs, and
+    memory that a device copies from is slow to come by; so what is given back is kept and lent
+    again, up to `kept` bytes an arena. `allocate` makes new arenas.
     """
 
     KEPT = 8 << 20
-    _idle: ClassVar[list[Scratch]] = []
+    _idle: ClassVar[dict[str, list[Scratch]]] = {}
 
-    def __init__(self) -> None:
+    def __init__(
+        self, allocate: Callable[[int], NDArray[np.uint8]] = _pageable, kept: int = KEPT
+    ) -> None:
         self._arenas: dict[str, NDArray[np.uint8]] = {}
+        self._allocate, self._kept = allocate, kept
 
     @classmethod
     @contextmanager
-    def lent(cls) -> Iterator[Scratch]:
-        """Scratch memory that nobody else uses meanwhile."""
+    def lent(
+        cls,
+        device: str = "cpu",
+        allocate: Callable[[int], NDArray[np.uint8]] = _pageable,
+        kept: int = KEPT,
+    ) -> Iterator[Scratch]:
+        """Scratch memory, for work on this device, that nobody else uses meanwhile."""
+        idle = cls._idle.setdefault(device, [])
         try:
-            scratch = cls._idle.pop()
+            scratch = idle.pop()
         except IndexError:
-            scratch = cls()
+            scratch = cls(allocate, kept)
         try:
             yield scratch
         finally:
             arenas = scratch._arenas
-            scratch._arenas = {p: a for p, a in arenas.items() if len(a) <= cls.KEPT}
-            cls._idle.append(scratch)
+            scratch._arenas = {p: a for p, a in arenas.items() if len(a) <= scratch._kept}
+            idle.append(scratch)
 
     def take(self, purpose: str, nbytes: int) -> NDArray[np.uint8]:
         """At least `nbytes` bytes, whose content is undefined."""
         arena = self._arenas.get(purpose)
         if arena is None or len(arena) < nbytes:
             self._arenas.pop(purpose, None)
-            arena = self._arenas[purpose] = np.empty(nbytes, np.uint8)
+            arena = self._arenas[purpose] = self._allocate(nbytes)
         return arena
 
 

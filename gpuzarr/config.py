@@ -7,6 +7,7 @@ device                 "auto"      device of arrays opened with ``device="auto"`
 threads                None        most threads one read uses; None: the processors we may use
 wave_bytes             4 MiB       decoded bytes that one thread of the CPU takes at a time
 device_wave_bytes      256 MiB     decoded bytes that another device takes at a time
+gds                    "auto"      "on", "off": files straight to a GPU; "auto": where it is active
 concurrency            64          requests in flight against a store that is not a local one
 result_pool_bytes      1 GiB       memory of results kept, free for the kernel to take; 0: none
 coalesce_gap_bytes     64 KiB      ranges of one shard nearer than this are read in one request
@@ -33,6 +34,7 @@ config = Config(
             "threads": None,
             "wave_bytes": 4 << 20,
             "device_wave_bytes": 256 << 20,
+            "gds": "auto",
             "concurrency": 64,
             "result_pool_bytes": 1 << 30,
             "coalesce_gap_bytes": 64 << 10,

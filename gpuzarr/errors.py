@@ -12,6 +12,7 @@ itself raises in that case, so that code written for them keeps working::
     │   └── UnknownCodecError zarr's UnknownCodecError
     ├── NodeNotFoundError     zarr's ArrayNotFoundError, GroupNotFoundError; KeyError
     ├── DeviceError           RuntimeError   a device that is unknown or not there
+    │   ├── DeviceMemoryError MemoryError    a device without enough free memory
     │   └── KernelFaultError  of `device.emulator`: a kernel that broke a rule
     ├── UnsupportedError      NotImplementedError
     ├── PickleDisabledError   zarr's PickleCodecDisabledError
@@ -72,6 +73,10 @@ class NodeNotFoundError(GpuzarrError, ArrayNotFoundError, GroupNotFoundError, Ke
 
 class DeviceError(GpuzarrError, RuntimeError):
     """A device that is not known, or not available on this machine."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A device that has not as much free memory as the smallest part of a read needs."""
 
 
 class UnsupportedError(GpuzarrError, NotImplementedError):

@@ -74,7 +74,7 @@ class Report:
             _add_seconds(self.seconds, wave)
             self.bytes_uploaded += counts.bytes_uploaded
             self.bytes_downloaded += counts.bytes_downloaded
-            self.launches += counts.launches.total()
+            self.launches += sum(counts.launches.values())
             for stage in route.stages if wave.chunks else ():
                 odd = counts.on_host[stage.stage] if stage.device != "cpu" else 0
                 for device, chunks in ((stage.device, wave.chunks - odd), ("cpu", odd)):

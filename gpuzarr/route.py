@@ -14,6 +14,12 @@ _THREAD_PAYS = {"zstd": 8 << 10, "gzip": 4 << 10, "zlib": 4 << 10, "blosc": 64 <
 """Decoded bytes of a chunk from which a second thread pays for the hand-over of the GIL."""
 _THREAD_PAYS_ELSEWHERE = 64 << 10
 
+_DEVICE_THREADS = 8
+"""Threads that read for a device, each with a stream of its own."""
+
+_DEVICE_STREAMS, _DEVICE_BYTES = 256, 32 << 20
+"""A wave on a device has at least so many chunks or decoded bytes, to fill it."""
+
 
 @dataclass(frozen=True)
 class StageRoute:
@@ -55,10 +61,16 @@ def choose(
         where = device.name if reason is None else "cpu"
         stages.append(StageRoute(stage.name, where, reason or stage.codec.describe()))
     size = max(1, _nbytes(chain))
-    threads = min(thread_limit, chunks) if size >= _thread_pays(chain) else 1
     per_wave = max(1, wave_bytes // size)
-    if threads > 1 and device.is_host:
-        per_wave = max(1, min(per_wave, -(-chunks // (4 * threads))))
+    if device.is_host:
+        threads = min(thread_limit, chunks) if size >= _thread_pays(chain) else 1
+        if threads > 1:
+            per_wave = max(1, min(per_wave, -(-chunks // (4 * threads))))
+    else:
+        threads = min(thread_limit, _DEVICE_THREADS)
+        smallest = max(_DEVICE_STREAMS, _DEVICE_BYTES // size)
+        per_wave = min(per_wave, max(smallest, -(-chunks // (2 * threads))))
+        threads = min(threads, -(-chunks // per_wave))
     return Route(tuple(stages), device.name, max(1, threads), per_wave)
 
 

@@ -55,12 +55,14 @@ class Chain:
 
         Bytes go up once: what is decoded before a stage of the CPU is decoded there as well.
         """
+        if device.is_host:
+            return [stage.codec.supports(device) for stage in self.stages]
         reasons: list[str | None] = []
         behind = None
         for stage in reversed(self.stages):
             reason = stage.codec.supports(device)
             is_unsized = stage.size is None and not stage.codec.is_view
-            if reason is None and is_unsized and not device.is_host:
+            if reason is None and is_unsized:
                 reason = "its decoded size is known only from the data"
             if reason is None and behind is not None:
                 reason = f"as is {behind} behind it"
@@ -181,8 +183,8 @@ class Chain:
 
 
 def _uploaded(batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
-    """The batch in the device's memory."""
-    if device.is_host:
+    """The batch in the device's memory, where its source may have put it."""
+    if device.is_host or not isinstance(batch.arena, np.ndarray):
         return batch
     started = perf_counter()
     batch = device.upload(batch)

@@ -6,6 +6,9 @@ absent, and a codec's `supports` and `supports_encoding` say so before any I/O.
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +16,11 @@ from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch
 from gpuzarr.config import config
-from gpuzarr.errors import DeviceError
+from gpuzarr.errors import DeviceError, words_of
 from gpuzarr.place import Layout, Placement
 
+_logger = logging.getLogger("gpuzarr")
+_why_not_cuda: str | None = None
 _EMULATED_ARRAY = "gpuzarr.device.emulated_array.EmulatedArray"
 
 
@@ -28,6 +33,24 @@ class Device(Protocol):
     decompressors: frozenset[str]
     compressors: frozenset[str]
     checksums: frozenset[str]
+
+    def begin(self, stream: Any = None) -> Any:
+        """What the work of a read has to wait for: what the caller's stream was given before."""
+
+    def working(self, begun: Any) -> AbstractContextManager[None]:
+        """Sets a thread up to work on the device; all it did is done at the end of the block."""
+
+    def free_memory(self) -> None:
+        """Give back what is kept for later, after an error for want of memory."""
+
+    def facts(self) -> dict[str, str]:
+        """What this device is made of, by name, in words."""
+
+    def wave_bytes(self) -> int:
+        """Decoded bytes that one thread takes at a time, at most."""
+
+    def host_memory(self, nbytes: int) -> NDArray[np.uint8]:
+        """Memory of the host's from which copies to the device are fast."""
 
     def empty(self, nbytes: int) -> Any:
         """An arena of `nbytes` undefined bytes."""
@@ -142,20 +165,53 @@ def get(name: str) -> Device:
 
     if name == "auto":
         name = str(config.get("device"))
-    if name in ("auto", "cpu"):
+    if name == "auto":
+        return _best()
+    if name == "cpu":
         return CPU()
     if name == "emulated":
         from gpuzarr.device.emulated import EmulatedDevice
 
         return EmulatedDevice()
-    if name == "cuda" or name.startswith("cuda:"):
-        raise DeviceError(
-            f"The device {name!r} is not available: this version of gpuzarr decodes on the CPU "
-            f"only; use device='cpu' or 'auto'."
-        )
+    kind, _, ordinal = name.partition(":")
+    if kind == "cuda" and (ordinal.isdecimal() or name == "cuda"):
+        return _cuda(name)
     raise DeviceError(
         f"There is no device {name!r}; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'emulated'."
     )
+
+
+def _cuda(name: str) -> Device:
+    try:
+        from gpuzarr.device.cuda import CudaDevice
+    except ImportError as error:
+        raise DeviceError(
+            f"The device {name!r} needs CuPy, which cannot be imported ({words_of(error)}); "
+            f"install gpuzarr[cuda13] or gpuzarr[cuda12], as the driver is, or use device='cpu'."
+        ) from error
+    ordinal = name.partition(":")[2]
+    return CudaDevice(int(ordinal) if ordinal else None)
+
+
+def _best() -> Device:
+    """A GPU where there is one that can be used, else the CPU; the reason is logged once."""
+    from gpuzarr.device.cpu import CPU
+
+    global _why_not_cuda
+    if _why_not_cuda is None:
+        try:
+            if importlib.util.find_spec("cupy") is not None:
+                return _cuda("cuda")
+            _why_not_cuda = "CuPy is not installed"
+        except DeviceError as error:
+            _why_not_cuda = str(error)
+            _logger.info("device='auto' is the CPU: %s", error)
+    return CPU()
+
+
+def why_no_gpu() -> str | None:
+    """Why ``device="auto"`` is the CPU; None where it is not, or nobody asked yet."""
+    return _why_not_cuda
 
 
 def like(example: Any) -> str:

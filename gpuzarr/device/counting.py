@@ -35,6 +35,10 @@ class Counts:
     on_host: Counter[str] = field(default_factory=Counter)
 
 
+NOTHING = Counts()
+"""What the CPU counts."""
+
+
 @contextmanager
 def counting() -> Iterator[Counts]:
     """Count what this thread has devices do in the block."""

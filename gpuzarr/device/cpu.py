@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import google_crc32c
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch, packed
+from gpuzarr.config import config
 from gpuzarr.device import cpu_decoders, cpu_encoders, cpu_fill, cpu_place, host_memory
 from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.place import Layout, Placement
+from gpuzarr.runtime import thread_limit
 
 _CHECKSUMS = {
     "crc32c": google_crc32c.value,
@@ -29,6 +32,28 @@ class CPU:
     decompressors = frozenset(cpu_decoders.INTO)
     compressors = frozenset(cpu_encoders.ENCODERS)
     checksums = frozenset(_CHECKSUMS)
+
+    def begin(self, stream: Any = None) -> None:
+        """Nothing: what was done before is done."""
+
+    def working(self, begun: None) -> AbstractContextManager[None]:
+        """Nothing has to be set up."""
+        return nullcontext()
+
+    def free_memory(self) -> None:
+        """Give back what is kept for later, after an error for want of memory."""
+
+    def facts(self) -> dict[str, str]:
+        """How many processors there are to use."""
+        return {"processors": f"{thread_limit()} threads decode."}
+
+    def wave_bytes(self) -> int:
+        """As configured: what stays in a cache."""
+        return int(config.get("wave_bytes"))
+
+    def host_memory(self, nbytes: int) -> NDArray[np.uint8]:
+        """The same as `empty`."""
+        return self.empty(nbytes)
 
     def empty(self, nbytes: int) -> NDArray[np.uint8]:
         """An arena of `nbytes` undefined bytes."""

@@ -40,6 +40,13 @@ class EmulatedDevice(KernelDevice):
     def __init__(self) -> None:
         emulated_array.empty(0)
 
+    def facts(self) -> dict[str, str]:
+        """The mode of the emulator."""
+        return {"emulator": f"Kernels run on the CPU, in mode {mode_of(None)!r}."}
+
+    def free_memory(self) -> None:
+        """Nothing is kept."""
+
     def empty(self, nbytes: int) -> EmulatedArray:
         """An arena of `nbytes` undefined bytes."""
         _check_whole()
@@ -66,6 +73,9 @@ class EmulatedDevice(KernelDevice):
             _broken.append(str(error))
             raise
 
+    def _alignment(self, codec: str) -> tuple[int, int]:
+        return emulated_library.ALIGNMENTS[codec], 1
+
     def _decompress(
         self,
         codec: str,
@@ -73,10 +83,10 @@ class EmulatedDevice(KernelDevice):
         size: EmulatedArray,
         capacity: EmulatedArray,
         target: EmulatedArray,
-        count: int,
+        room: NDArray[np.int64],
     ) -> tuple[EmulatedArray, EmulatedArray]:
         _check_whole()
-        ends = [array.get()[:count] for array in (source, size, capacity, target)]
+        ends = [array.get()[: len(room)] for array in (source, size, capacity, target)]
         try:
             status, found = emulated_library.decompress(codec, *ends)
         except emulated_library.BrokenStreamError as error:

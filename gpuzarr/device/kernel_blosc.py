@@ -208,13 +208,14 @@ class _Group:
         return np.flatnonzero(device.to_host(status).view(np.uint32))
 
     def _by_library(self) -> Ints:
-        device, count = self.device, self.last - self.first
+        device = self.device
         nothing = device.to_device(_NOTHING)
         source, size, capacity = _selected(
             device, self.table, self.first, self.last, self.route, nothing
         )
         target = self.table.rows(self.first, self.last)[2]
-        status, found = device.decompress_streams(self.codec, source, size, capacity, target, count)
+        most = self.table.most[self.first : self.last]
+        status, found = device.decompress_streams(self.codec, source, size, capacity, target, most)
         return np.flatnonzero((status != 0) | (found != device.to_host(capacity)))
 
     def decode_checked(self, batch: Batch, arena: Batch) -> Ints:

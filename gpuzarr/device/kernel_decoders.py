@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_DEFLATE_ALIGNMENT = 4
 _GZIP_HEAD, _GZIP_TAIL, _GZIP_PLAIN = 10, 8, 0x00088B1F
 _ZLIB_HEAD, _ZLIB_TAIL = 2, 4
 _ZSTD_CHECKSUM = 4
@@ -174,10 +173,7 @@ def _plain_or_on_host(
     slots = np.flatnonzero(good)
     if len(slots):
         target = into.take(slots)
-        streams = content.take(slots)
-        if method == "deflate":
-            streams = device.aligned(streams, _DEFLATE_ALIGNMENT)
-        status, found = device.decompressed(method, streams, target)
+        status, found = device.decompressed(method, content.take(slots), target)
         good[slots] = (status == 0) & (found == target.sizes)
         slots = slots[good[slots]]
         if checksum is not None and len(slots):

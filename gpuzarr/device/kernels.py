@@ -1,14 +1,13 @@
 """Where the kernels are, how they are compiled and cached, and with which geometry they start.
 
 The emulated device and the CUDA device share this module: the first compiles a kernel with g++
-(`emulator_build`), the second with NVRTC (`compile_cubin`). What is compiled is kept in the user's
+(`emulator_build`), the second with NVRTC (`nvrtc`). What is compiled is kept in the user's
 cache folder under a name that is a digest of all that went into it, and moved there in one piece,
 so that processes that compile at once do not meet.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import re
@@ -19,9 +18,6 @@ from functools import cache
 from pathlib import Path
 
 from gpuzarr.errors import DeviceError
-
-CAPABILITIES = (75, 80, 86, 89, 90, 100, 120)
-"""Compute capabilities that every kernel compiles for."""
 
 THREADS = 256
 """Threads of a block, unless a kernel says otherwise."""
@@ -152,60 +148,3 @@ def over_streams(streams: int, warps: int = 4) -> Geometry:
 def over_elements(count: int, threads: int = THREADS) -> Geometry:
     """For kernels that give each element to one thread."""
     return Geometry((max(1, -(-count // threads)), 1, 1), (threads, 1, 1))
-
-
-# --- NVRTC ----------------------------------------------------------------------------------------
-
-NVRTC_OPTIONS = (
-    "--std=c++17",
-    "--fmad=false",  # results are equal to the CPU's, bit for bit
-    "--device-as-default-execution-space",
-    "--ptxas-options=--verbose",  # registers and spills, in the log
-)
-
-
-def compile_cubin(path: Path, capability: int, nvrtc: ctypes.CDLL) -> tuple[bytes, str]:
-    """A kernel file compiled for one compute capability, and the compiler's log.
-
-    Parameters
-    ----------
-    path
-        The .cu file; its own folder is where it includes from.
-    capability
-        As in `CAPABILITIES`: 90 for 9.0.
-    nvrtc
-        The loaded library: ``ctypes.CDLL("libnvrtc.so.13")``.
-
-    Raises
-    ------
-    DeviceError
-        If the file does not compile; the log is its text.
-    """
-    program = ctypes.c_void_p()
-    text = path.read_bytes()
-    options = [*NVRTC_OPTIONS, f"--gpu-architecture=sm_{capability}", f"-I{path.parent}"]
-    encoded = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
-
-    def call(name: str, *arguments: object) -> int:
-        return int(getattr(nvrtc, name)(*arguments))
-
-    def fetched(what: str) -> bytes:
-        size = ctypes.c_size_t()
-        call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
-        buffer = ctypes.create_string_buffer(max(1, size.value))
-        call(f"nvrtcGet{what}", program, buffer)
-        return buffer.raw[: size.value]
-
-    created = call(
-        "nvrtcCreateProgram", ctypes.byref(program), text, path.name.encode(), 0, None, None
-    )
-    if created != 0:
-        raise DeviceError(f"NVRTC cannot be used: nvrtcCreateProgram gave status {created}.")
-    try:
-        status = call("nvrtcCompileProgram", program, len(options), encoded)
-        log = fetched("ProgramLog").rstrip(b"\0").decode(errors="replace")
-        if status != 0:
-            raise DeviceError(f"{path.name} does not compile for sm_{capability}: {log}")
-        return fetched("CUBIN"), log
-    finally:
-        call("nvrtcDestroyProgram", ctypes.byref(program))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch, packed
+from gpuzarr.config import config
 from gpuzarr.device.counting import current
 from gpuzarr.device.kernels import THREADS, WARP, Geometry, over_tiles
 
@@ -34,6 +36,30 @@ class Launcher(ABC):
     processors: int
     """Multiprocessors, which launches are to fill."""
 
+    def begin(self, stream: Any = None) -> Any:
+        """What the work of a read has to wait for: what the caller's stream was given before."""
+        return stream
+
+    def working(self, begun: Any) -> AbstractContextManager[None]:
+        """Sets a thread up to work on the device; all it did is done at the end of the block."""
+        return nullcontext()
+
+    @abstractmethod
+    def free_memory(self) -> None:
+        """Give back what is kept for later, after an error for want of memory."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """What this device is made of, by name, in words."""
+
+    def wave_bytes(self) -> int:
+        """Decoded bytes that one thread takes at a time, at most."""
+        return int(config.get("device_wave_bytes"))
+
+    def host_memory(self, nbytes: int) -> NDArray[np.uint8]:
+        """Memory of the host's from which copies to the device are fast."""
+        return np.empty(nbytes, np.uint8)
+
     @abstractmethod
     def empty(self, nbytes: int) -> Any:
         """An arena of `nbytes` undefined bytes."""
@@ -52,12 +78,18 @@ class Launcher(ABC):
 
     @abstractmethod
     def _decompress(
-        self, codec: str, source: Any, size: Any, capacity: Any, target: Any, count: int
+        self, codec: str, source: Any, size: Any, capacity: Any, target: Any, room: Ints
     ) -> tuple[Any, Any]:
         """The library's batch call, on 64-bit arrays of the device.
 
-        Gives the status (``int32``, 0 is good) and the decoded size (``int64``) of each stream.
+        `room` has on the host what each stream decodes to at most, for the library's own memory.
+        Gives the status (``int32``, 0 is good) and decoded size (``int64``) of each stream.
         """
+
+    @abstractmethod
+    def _alignment(self, codec: str) -> tuple[int, int]:
+        """What the library wants addresses of encoded streams and of their targets to be
+        multiples of."""
 
     # --- transfers --------------------------------------------------------------------------------
 
@@ -162,17 +194,24 @@ class Launcher(ABC):
 
     def decompressed(self, codec: str, batch: Batch, into: Batch) -> tuple[Ints, Ints]:
         """What the library says of each stream: its status, 0 where it is good, and its size."""
-        ends = np.stack([addresses(batch), batch.sizes, into.sizes, addresses(into)])
+        source, target = self._alignment(codec)
+        batch, slots = self.aligned(batch, source), into
+        if (addresses(into) % target).any():
+            slots = self.room_for(into.sizes)
+        ends = np.stack([addresses(batch), batch.sizes, slots.sizes, addresses(slots)])
         table = self.to_device(ends).view(np.int64).reshape(4, len(batch))
-        source, size, capacity, target = (table[k] for k in range(4))
-        return self.decompress_streams(codec, source, size, capacity, target, len(batch))
+        comp, size, room, end = (table[k] for k in range(4))
+        verdicts = self.decompress_streams(codec, comp, size, room, end, slots.sizes)
+        if slots is not into:
+            self.copy(slots, into)
+        return verdicts
 
     def decompress_streams(
-        self, codec: str, source: Any, size: Any, capacity: Any, target: Any, count: int
+        self, codec: str, source: Any, size: Any, capacity: Any, target: Any, room: Ints
     ) -> tuple[Ints, Ints]:
         """The same, of addresses and sizes that are on the device."""
         current().launches[f"decompress {codec}"] += 1
-        status, found = self._decompress(codec, source, size, capacity, target, count)
+        status, found = self._decompress(codec, source, size, capacity, target, room)
         return self.to_host(status).astype(np.int64), self.to_host(found)
 
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-from gpuzarr.device import kernels
+from gpuzarr.device import kernels, nvrtc
 from gpuzarr.errors import DeviceError
 
 
-def nvrtc() -> ctypes.CDLL:
-    """The library of the package nvidia-cuda-nvrtc, or of the system."""
-    spec = importlib.util.find_spec("nvidia")
-    folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    found = [file for folder in folders for file in folder.glob("**/libnvrtc.so.*")]
-    for name in [*map(str, found), "libnvrtc.so.13", "libnvrtc.so.12"]:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    pytest.skip("there is no NVRTC (pip install nvidia-cuda-nvrtc)")
+def library() -> ctypes.CDLL:
+    """NVRTC, where there is one."""
+    try:
+        return nvrtc.load()
+    except DeviceError as error:
+        pytest.skip(str(error))
 
 
 def test_the_file_of_an_op_is_found() -> None:
@@ -78,11 +72,11 @@ def test_geometry_fills_the_device_and_no_more() -> None:
     assert kernels.over_elements(257).grid == (2, 1, 1)
 
 
-@pytest.mark.parametrize("capability", kernels.CAPABILITIES)
+@pytest.mark.parametrize("capability", nvrtc.CAPABILITIES)
 def test_every_kernel_compiles_with_nvrtc_and_does_not_spill(capability: int) -> None:
-    library = nvrtc()
+    loaded = library()
     for path in sorted(kernels.folder().glob("*.cu")):
-        cubin, log = kernels.compile_cubin(path, capability, library)
+        cubin, log = nvrtc.compile_cubin(path, capability, loaded)
         assert cubin.startswith(b"\x7fELF")
         if capability == 90:
             lines = [line for line in log.splitlines() if "spill" in line]
@@ -93,4 +87,20 @@ def test_a_kernel_that_nvrtc_refuses_shows_its_log(tmp_path: Path) -> None:
     path = tmp_path / "broken.cu"
     path.write_text('extern "C" __global__ void broken() { nowhere(); }\n')
     with pytest.raises(DeviceError, match=r"broken.cu does not compile for sm_90: .*nowhere"):
-        kernels.compile_cubin(path, 90, nvrtc())
+        nvrtc.compile_cubin(path, 90, library())
+
+
+def test_a_compiled_kernel_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library()
+    monkeypatch.setenv("GPUZARR_CACHE", str(tmp_path))
+    first = nvrtc.cubin("copy", 90)
+    assert first.read_bytes().startswith(b"\x7fELF")
+    monkeypatch.setattr(nvrtc, "compile_cubin", None)
+    assert nvrtc.cubin("copy", 90) == first
+    assert first.name.startswith("copy-sm_90-")
+
+
+def test_without_nvrtc_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUZARR_NVRTC", "nowhere.so")
+    with pytest.raises(DeviceError, match=r"install gpuzarr\[cuda13\]"):
+        nvrtc.load.__wrapped__()
