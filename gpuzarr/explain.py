@@ -16,6 +16,8 @@ class Explanation:
     ----------
     array, source, device
         Path of the array, where bytes come from, where the result will be.
+    way
+        By which way bytes come from there to a device.
     chunks, shards
         Innermost chunks that are decoded if they exist, and stored shards that hold them (0
         without sharding).
@@ -34,6 +36,7 @@ class Explanation:
 
     array: str
     source: str
+    way: str
     device: str
     chunks: int
     shards: int
@@ -50,6 +53,7 @@ class Explanation:
         plan: ReadPlan,
         route: Route,
         source: str,
+        way: str = "",
         in_zarr: str | None = None,
         why_host: str | None = None,
     ) -> Explanation:
@@ -58,6 +62,7 @@ class Explanation:
         return cls(
             spec.name,
             source,
+            way,
             route.device,
             plan.count,
             len(plan.cuts) - 1 if spec.levels and plan.count else 0,
@@ -80,6 +85,8 @@ class Explanation:
             f"{self.array}: {self.chunks} chunks{shards}, {self.bytes_decoded:,} bytes decoded",
             f"  from {self.source} to {self.device}, {self.waves} waves on {self.threads} threads",
         ]
+        if self.way:
+            lines.append(f"  {self.way}")
         if self.why_host is not None:
             lines.append(f"  on the host, since {self.why_host}")
         if not self.stages:

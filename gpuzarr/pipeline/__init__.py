@@ -5,7 +5,7 @@ on threads.
 """
 
 from gpuzarr.pipeline.counts import count_downloaded, count_elsewhere, counts
-from gpuzarr.pipeline.reading import Read, read, route_of
+from gpuzarr.pipeline.reading import Read, read, route_of, way_of
 from gpuzarr.pipeline.writing import Write, write
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "counts",
     "read",
     "route_of",
+    "way_of",
     "write",
 ]

@@ -8,7 +8,7 @@ chain into the result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Scratch
 from gpuzarr.codecs.chain import Chain, chain_of
-from gpuzarr.config import config
 from gpuzarr.device import Device
-from gpuzarr.device.counting import counting
+from gpuzarr.errors import DeviceMemoryError
 from gpuzarr.locate import check_extents, locate
 from gpuzarr.pipeline.counts import count, tell_fallbacks
-from gpuzarr.pipeline.waves import naming, slots_in, started_ahead
+from gpuzarr.pipeline.waves import at_work, naming, slots_in, started_ahead
 from gpuzarr.place import Placement
 from gpuzarr.plan import ReadPlan, chunk_shape
 from gpuzarr.report import Report, Tally, timed
 from gpuzarr.route import Route, choose
 from gpuzarr.shards import Extents
 from gpuzarr.sources import Fetch, Source
+from gpuzarr.sources.gds import direct
 from gpuzarr.spec import Spec
 
 Ints = NDArray[np.int64]
@@ -74,10 +74,13 @@ class _Wave:
         return self.read.source.requests_ahead
 
 
-def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None) -> None:
+def read(
+    reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None, begun: Any = None
+) -> None:
     """Fill the targets of all reads.
 
-    `stop` ends the read from another thread.
+    `stop` ends the read from another thread; `begun` is what `Device.begin` gave to a thread that
+    has used the targets before, where that is not this one.
 
     Raises
     ------
@@ -88,13 +91,24 @@ def read(reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None
     for r, route in zip(reads, routes, strict=True):
         r.report.threads = route.threads
         tell_fallbacks(r.spec, route)
-    stop = stop or runtime.Stop()
+    stop, begun = stop or runtime.Stop(), begun or device.begin()
 
     def work(wave: _Wave) -> None:
-        with Scratch.lent() as scratch, counting() as counts:
-            tally = _read_wave(wave, device, scratch)
-        wave.read.report.add(tally, wave.route, counts)
+        try:
+            with at_work(device, begun) as (scratch, counts):
+                tally = _read_wave(wave, device, scratch)
+        except DeviceMemoryError:
+            if len(wave.rows) == 1:
+                raise
+        else:
+            wave.read.report.add(tally, wave.route, counts)
+            stop.forget(wave.fetch)
+            return
+        # not in the handler, in which the error keeps all memory that the wave had
         stop.forget(wave.fetch)
+        device.free_memory()
+        for half in _halves(wave, device, stop):
+            work(half)
 
     threads = max((route.threads for route in routes), default=1)
     runtime.run(work, started_ahead(_waves(reads, routes, device, stop)), threads, stop)
@@ -150,10 +164,32 @@ def _waves(
                 extents = Extents.whole(spec.keys(coords))
             else:
                 extents = located.take(np.arange(first, last))
-            fetch = read.source.start(extents)
-            stop.watch(fetch)
             chain = chain_of(spec.format(chunk_shape(spec, coords[0])))
+            source, _ = source_for(read.source, chain, device)
+            read.report.source = source.name
+            fetch = source.start(extents)
+            stop.watch(fetch)
             yield _Wave(read, rows, chain, route, extents, fetch)
+
+
+def _halves(wave: _Wave, device: Device, stop: runtime.Stop) -> Iterator[_Wave]:
+    """The same chunks in two waves, which are fetched once more."""
+    middle = len(wave.rows) // 2
+    for rows in (np.arange(middle), np.arange(middle, len(wave.rows))):
+        extents = wave.extents.take(rows)
+        source, _ = source_for(wave.read.source, wave.chain, device)
+        fetch = source.start(extents)
+        stop.watch(fetch)
+        yield replace(wave, rows=wave.rows[rows], extents=extents, fetch=fetch)
+
+
+def source_for(source: Source, chain: Chain, device: Device) -> tuple[Source, str]:
+    """What brings the bytes to where they are decoded first, and by which way."""
+    if device.is_host:
+        return source, ""
+    if chain.on_host(device):
+        return source, "through host memory, where the first codecs run"
+    return direct(source, device)
 
 
 def _fill(read: Read, device: Device, placement: Placement, present: NDArray[np.bool_]) -> None:
@@ -164,15 +200,23 @@ def _fill(read: Read, device: Device, placement: Placement, present: NDArray[np.
 
 def route_of(plan: ReadPlan, device: Device) -> Route:
     """How this plan would be read; nothing is read for it."""
-    shape = (
-        chunk_shape(plan.spec, plan.parts.coords(plan.order[:1])[0])
-        if plan.count
-        else (tuple(1 for _ in plan.spec.shape))
-    )
     return choose(
-        chain_of(plan.spec.format(shape)),
+        _chain(plan),
         device,
         chunks=plan.count,
         thread_limit=runtime.thread_limit(),
-        wave_bytes=int(config.get("wave_bytes" if device.is_host else "device_wave_bytes")),
+        wave_bytes=device.wave_bytes(),
     )
+
+
+def way_of(plan: ReadPlan, source: Source, device: Device) -> tuple[str, str]:
+    """Name of the source that this plan would be read from, and by which way to the device."""
+    found, way = source_for(source, _chain(plan), device)
+    return found.name, way
+
+
+def _chain(plan: ReadPlan) -> Chain:
+    shape = tuple(1 for _ in plan.spec.shape)
+    if plan.count:
+        shape = chunk_shape(plan.spec, plan.parts.coords(plan.order[:1])[0])
+    return chain_of(plan.spec.format(shape))

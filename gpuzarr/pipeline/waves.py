@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuzarr.batch import Batch
+from gpuzarr.batch import Batch, Scratch
 from gpuzarr.codecs.chain import Chain, StageError
 from gpuzarr.device import Device
-from gpuzarr.errors import DeviceError, EncodingError, StreamError
+from gpuzarr.device.counting import NOTHING, Counts, counting
+from gpuzarr.errors import DeviceError, DeviceMemoryError, EncodingError, StreamError
 from gpuzarr.place import Boxes, Layout, Placement, contiguous_offsets
 from gpuzarr.plan import ReadPlan
 
@@ -45,6 +46,21 @@ def started_ahead[W: Started](waves: Iterable[W]) -> Iterator[W]:
     yield from pending
 
 
+@contextmanager
+def at_work(device: Device, begun: Any) -> Iterator[tuple[Scratch, Counts]]:
+    """Memory of the host's for a wave, and what the device does for it."""
+    if device.is_host:
+        with Scratch.lent() as scratch:
+            yield scratch, NOTHING
+        return
+    with (
+        Scratch.lent(device.name, device.host_memory, 4 * device.wave_bytes()) as scratch,
+        counting() as counts,
+        device.working(begun),
+    ):
+        yield scratch, counts
+
+
 def slots_in(
     array: Any, field: Any, layout: Layout, placement: Placement, device: Device
 ) -> Batch | None:
@@ -72,6 +88,8 @@ def naming(plan: ReadPlan, rows: Ints, chain: Chain, device: Device, verb: str) 
     where = device.name
     try:
         yield
+    except DeviceMemoryError:  # of the wave, which is tried again in parts
+        raise
     except DeviceError as error:
         # No single chunk is known to be at fault, but one of these is.
         keys = plan.spec.keys(plan.parts.coords(rows[[0, -1]]) // plan.spec.chunks_per_outer)
