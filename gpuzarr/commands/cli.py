@@ -81,6 +81,19 @@ def explain(
 
 
 @app.command()
+def doctor(
+    device: _Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON in place of sentences.")
+    ] = False,
+) -> None:
+    """Tell what decodes here, try every codec, and say what to install or change."""
+    from gpuzarr.commands import doctor
+
+    raise typer.Exit(doctor.run(device=device, as_json=as_json))
+
+
+@app.command()
 def demo(
     device: _Device = "auto",
     megabytes: Annotated[int, typer.Option(min=1, help="Decoded size of each store.")] = 160,
