@@ -12,7 +12,8 @@ import numpy as np
 from numcodecs.compat import ensure_bytes
 
 import gpuzarr
-from gpuzarr.device.emulated_array import EmulatedArray, asarray
+from gpuzarr import device as devices
+from gpuzarr.device import emulated_array
 
 _NUMBERS = "biufc"
 TINY_WAVES = {"wave_bytes": 1, "device_wave_bytes": 1, "threads": 2, "coalesce_gap_bytes": 1}
@@ -34,32 +35,55 @@ def assert_same(found: Any, expected: Any) -> None:
 def assert_read(found: Any, expected: Any) -> None:
     """What an array that was opened without a device gave: bits of NumPy's, where they belong.
 
-    Where arrays are opened on the emulated device, numbers are there and have native byte order,
+    Where arrays are opened on a device, numbers are there and have native byte order,
     scalars too. All else is on the host.
     """
     is_number = np.asarray(expected).dtype.kind in _NUMBERS
-    if is_number and gpuzarr.config.get("device") == "emulated":
+    if is_number and opens_on_device():
         assert_on_device(found, expected)
     else:
         assert_same(found, expected)
 
 
 def assert_on_device(found: Any, expected: Any) -> None:
-    """On the emulated device, in native byte order, and the same bits."""
-    assert type(found) is EmulatedArray
+    """On the device, in native byte order, and the same bits."""
+    assert devices.is_on_device(found)
     expected = np.asarray(expected)
     assert_same(found.get(), expected.astype(expected.dtype.newbyteorder("=")))
 
 
+def opens_on_device() -> bool:
+    """Whether arrays are opened on a device that is not the host's."""
+    return gpuzarr.config.get("device") not in ("auto", "cpu")
+
+
+def empty(shape: Any, dtype: Any = np.uint8) -> Any:
+    """An array in the memory of the device that arrays are opened on."""
+    if gpuzarr.config.get("device") == "emulated":
+        return emulated_array.empty(shape, dtype)
+    import cupy
+
+    return cupy.empty(shape, dtype)
+
+
+def asarray(values: np.ndarray) -> Any:
+    """A copy of an array there."""
+    if gpuzarr.config.get("device") == "emulated":
+        return emulated_array.asarray(values)
+    import cupy
+
+    return cupy.asarray(values)
+
+
 def bytes_of(found: Any) -> bytes:
     """Of a result, wherever it is."""
-    return bytes((found.get() if isinstance(found, EmulatedArray) else found).tobytes())
+    return bytes((found.get() if devices.is_on_device(found) else found).tobytes())
 
 
 def uploaded(value: Any) -> Any:
     """A value on the device that arrays are opened on, where it may be there."""
     is_array = isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS
-    if gpuzarr.config.get("device") != "emulated" or not is_array:
+    if not opens_on_device() or not is_array:
         return value
     return asarray(value.astype(value.dtype.newbyteorder("=")))
 

@@ -18,11 +18,15 @@ MODULES = [
     if not module.name.startswith("gpuzarr._kernels")
 ]
 
+NEEDS = {"gpuzarr.device.cuda": "cupy"}
+
 
 @pytest.mark.parametrize("name", ["gpuzarr", *MODULES])
 def test_examples_give_what_they_show(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], exc_type=ImportError)
     monkeypatch.chdir(tmp_path)
     outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert outcome.failed == 0

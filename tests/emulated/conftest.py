@@ -1,11 +1,13 @@
 """Tests of the CPU's, run on the emulated device: numbers are there, and the same bits.
 
-The modules here import them, and `gpuzarr.config` names the device of the arrays that they open.
+The modules here import them, and `gpuzarr.config` names the device of the arrays that they open:
+the emulated one, or `GPUZARR_TEST_DEVICE`, as ``cuda`` on a machine with a GPU.
 Hypothesis tries fewer examples than on the CPU. Without g++ nothing here is collected.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,6 +20,7 @@ from gpuzarr import device as devices
 from gpuzarr.device import emulated, emulator_build
 
 FEWER = 6
+DEVICE = os.environ.get("GPUZARR_TEST_DEVICE", "emulated")
 
 settings.register_profile(
     "emulated", settings.default, max_examples=settings.default.max_examples // FEWER
@@ -36,7 +39,7 @@ def _fewer_examples() -> Iterator[None]:
 
 def _imported_for_the_device() -> None:
     """Modules that open arrays, or make numbers of examples of their own, as they are imported."""
-    with _fewer_examples(), gpuzarr.config.set({"device": "emulated"}):
+    with _fewer_examples(), gpuzarr.config.set({"device": DEVICE}):
         for name in (
             "test_properties",
             "test_selection",
@@ -46,7 +49,7 @@ def _imported_for_the_device() -> None:
             import_module(name)
 
 
-if emulator_build.is_available():
+if DEVICE != "emulated" or emulator_build.is_available():
     _imported_for_the_device()
 else:
     collect_ignore_glob = ["test_*.py"]
@@ -62,7 +65,7 @@ def fewer_examples() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="module")
 def on_the_emulated_device() -> Iterator[None]:
     """Arrays are opened on it."""
-    with gpuzarr.config.set({"device": "emulated"}):
+    with gpuzarr.config.set({"device": DEVICE}):
         yield
 
 
@@ -71,6 +74,6 @@ def the_device_stays_whole() -> Iterator[None]:
     """A test that leaves it broken fails, and no other one."""
     yield
     try:
-        devices.get("emulated").empty(1)
+        devices.get(DEVICE).empty(1)
     finally:
         emulated.reset()

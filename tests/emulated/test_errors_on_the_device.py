@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,10 @@ DAMAGE: dict[str, tuple[numcodecs.abc.Codec, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.skipif(
+    os.environ.get("GPUZARR_TEST_DEVICE", "emulated") != "emulated",
+    reason="a GPU stays broken until its process ends",
+)
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_that_no_check_sees_breaks_the_device(tmp_path: Path, name: str) -> None:
     """As it may break a GPU's context: nothing works there until the device is a new one."""

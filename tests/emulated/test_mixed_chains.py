@@ -12,7 +12,7 @@ from zarr.codecs import Crc32cCodec, ScaleOffset, TransposeCodec, ZstdCodec
 from zarr.codecs import numcodecs as v3
 
 import gpuzarr
-from gpuzarr.device.emulated import EmulatedDevice
+from gpuzarr.device.kernel_device import KernelDevice
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
 
@@ -67,13 +67,13 @@ CASES = [
 def uploads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Batches that were brought to the device."""
     batches: list[Any] = []
-    upload = EmulatedDevice.upload
+    upload = KernelDevice.upload
 
-    def noted(device: EmulatedDevice, batch: Any) -> Any:
+    def noted(device: KernelDevice, batch: Any) -> Any:
         batches.append(batch)
         return upload(device, batch)
 
-    monkeypatch.setattr(EmulatedDevice, "upload", noted)
+    monkeypatch.setattr(KernelDevice, "upload", noted)
     return batches
 
 
@@ -97,7 +97,7 @@ def test_the_cpu_does_the_first_stages_and_bytes_go_up_once(
     told = ours.explain()
     assert_on_device(ours[...], z[...])
     expected = [(name, "cpu") for name in on_host.split()]
-    expected += [(name, "emulated") for name in on_device.split()]
+    expected += [(name, ours.device) for name in on_device.split()]
     assert [(s.stage.removeprefix("numcodecs."), s.device) for s in told.stages] == expected
     assert [s.stage for s in told.fallbacks] == [s.stage for s in told.stages if s.device == "cpu"]
     for stage in told.fallbacks:

@@ -1,0 +1,5 @@
+"""The driver's errors."""
+
+from cupy._machine import CUDADriverError
+
+__all__ = ["CUDADriverError"]
