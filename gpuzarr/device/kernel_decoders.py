@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch, packed
+from gpuzarr.device import zstd_frames
 from gpuzarr.device.cpu import CPU
 from gpuzarr.device.reference.status import Status
-from gpuzarr.device.zstd_frames import integers_at, plain_frames
+from gpuzarr.device.zstd_frames import integers_at
 from gpuzarr.errors import ChunkSizeError, StreamError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ Mask = NDArray[np.bool_]
 
 _GZIP_HEAD, _GZIP_TAIL, _GZIP_PLAIN = 10, 8, 0x00088B1F
 _ZLIB_HEAD, _ZLIB_TAIL = 2, 4
-_ZSTD_CHECKSUM = 4
-"""Bit of the fifth byte of a frame."""
+_VARINT = 5
+"""Bytes of the longest decoded size in front of a snappy stream."""
 
 _MOST_DECODED = (1 << 31) - 1
 """Bytes of one stream, of the library's zstd and snappy."""
@@ -78,23 +79,29 @@ def lz4(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
 
 
 def zstd(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
-    """Zstandard frames (RFC 8878); a checksum of their own only the reference decoder verifies."""
-    host = device.download(batch)
-    plain = plain_frames(host.arena, host.offsets, host.sizes, into.sizes)
-    plain &= integers_at(host.arena, host.offsets + 4, 1, plain) & _ZSTD_CHECKSUM == 0
+    """Zstandard frames (RFC 8878); a checksum of their own only the reference decoder verifies.
+
+    Their blocks are walked through where the host has the bytes; else their heads have to do.
+    """
+    host = _heads(device, batch, zstd_frames.HEAD)
+    ends = host.arena, host.offsets, host.sizes, into.sizes
+    plain, _, has_checksum = zstd_frames.declared_frames(*ends)
+    plain &= ~has_checksum
+    if batch.host is not None:
+        plain &= zstd_frames.plain_frames(*ends)
     return _plain_or_on_host(device, "zstd", "zstd", batch, batch, into, plain)
 
 
 def gzip(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     """RFC 1952: one member with the shortest of headers, its crc and length compared."""
-    host = device.download(batch)
     content = batch.within(batch.offsets + _GZIP_HEAD, batch.sizes - (_GZIP_HEAD + _GZIP_TAIL))
     plain = batch.sizes >= _GZIP_HEAD + _GZIP_TAIL
-    plain &= integers_at(host.arena, host.offsets, 4, plain) == _GZIP_PLAIN
-    trailer = host.offsets + batch.sizes - _GZIP_TAIL
-    plain &= integers_at(host.arena, trailer + 4, 4, plain) == into.sizes & 0xFFFFFFFF
-    plain &= ~_with_members_inside(host)
-    stored = integers_at(host.arena, trailer, 4, plain)
+    trailer = batch.offsets + batch.sizes - _GZIP_TAIL
+    plain &= _words(device, batch, batch.offsets, plain) == _GZIP_PLAIN
+    plain &= _words(device, batch, trailer + 4, plain) == into.sizes & 0xFFFFFFFF
+    if batch.host is not None:
+        plain &= ~_with_members_inside(device.download(batch))
+    stored = _words(device, batch, trailer, plain)
     return _plain_or_on_host(
         device, "gzip", "deflate", batch, content, into, plain, ("crc32", stored)
     )
@@ -113,14 +120,13 @@ def _with_members_inside(host: Batch) -> Mask:
 
 def zlib(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     """RFC 1950, without a dictionary, its adler32 compared."""
-    host = device.download(batch)
     content = batch.within(batch.offsets + _ZLIB_HEAD, batch.sizes - (_ZLIB_HEAD + _ZLIB_TAIL))
     plain = batch.sizes >= _ZLIB_HEAD + _ZLIB_TAIL
-    head = integers_at(host.arena, host.offsets, 2, plain)
-    method, flags = head & 255, head >> 8
+    head = _words(device, batch, batch.offsets, plain)
+    method, flags = head & 255, head >> 8 & 255
     plain &= (method & 15 == 8) & (method >> 4 <= 7) & (flags & 32 == 0)
     plain &= (256 * method + flags) % 31 == 0
-    trailer = integers_at(host.arena, host.offsets + batch.sizes - _ZLIB_TAIL, 4, plain)
+    trailer = _words(device, batch, batch.offsets + batch.sizes - _ZLIB_TAIL, plain)
     stored = trailer.astype(np.uint32).byteswap().astype(np.int64)
     return _plain_or_on_host(
         device, "zlib", "deflate", batch, content, into, plain, ("adler32", stored)
@@ -129,9 +135,9 @@ def zlib(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
 
 def snappy(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     """Raw snappy, as it stands in chunks of Blosc; its decoded size comes first."""
-    host = device.download(batch)
+    host = _heads(device, batch, _VARINT)
     declared, more = np.zeros(len(batch), np.int64), np.ones(len(batch), bool)
-    for k in range(5):
+    for k in range(_VARINT):
         more &= k < batch.sizes
         byte = integers_at(host.arena, host.offsets + k, 1, more)
         declared |= (byte & 127) << (7 * k)
@@ -140,6 +146,21 @@ def snappy(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     if len(wrong):
         raise refused("snappy", int(wrong[0]), Status.BAD_SIZE)
     return _all_by_library(device, "snappy", batch, into)
+
+
+def _heads(device: KernelDevice, batch: Batch, nbytes: int) -> Batch:
+    """The streams on the host, or the first bytes of each where only the device has them."""
+    if batch.host is None:
+        batch = batch.within(batch.offsets, np.minimum(batch.sizes, nbytes))
+    return device.download(batch)
+
+
+def _words(device: KernelDevice, batch: Batch, offsets: Ints, where: Mask) -> Ints:
+    """Little-endian u32 at these offsets of the arena; 0 where none is to be read."""
+    found = np.zeros(len(batch), np.int64)
+    if where.any():
+        found[where] = device.gather_u32(batch, offsets[where])
+    return found
 
 
 def _all_by_library(device: KernelDevice, codec: str, batch: Batch, into: Batch) -> Ints:

@@ -160,8 +160,23 @@ def test_a_stream_with(device: Device, codec: str, name: str) -> None:
         else:
             with counting() as counts:
                 assert decode(device, codec, streams, sizes) == [DATA, expected] * 2
-            assert counts.on_host.total() in (0, 4)
+            # with the bytes on the host as well and without, where the heads of two look plain
+            assert counts.on_host.total() in (0, 2, 4)
             assert not (device.is_host and counts.on_host)
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "zlib", "lz4", "blosc"])
+def test_of_streams_that_only_the_device_has_no_more_than_headers_come_back(
+    device: Device, codec: str
+) -> None:
+    data = [np.random.default_rng(n).bytes(9000) for n in range(6)]
+    batch = made(device, [bytes(PLAIN[codec].encode(d)) for d in data])
+    into = slots(device, [9000] * 6)
+    with counting() as counts:
+        device.decompress(codec, batch, into)
+    assert written(device, into) == data
+    assert counts.bytes_downloaded < 6 * 400
+    assert not counts.on_host[codec]
 
 
 def test_odd_streams_are_counted_where_they_are_decoded(device: Device) -> None:
