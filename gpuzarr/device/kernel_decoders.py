@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch, packed
-from gpuzarr.device import zstd_frames
 from gpuzarr.device.cpu import CPU
 from gpuzarr.device.reference.status import Status
-from gpuzarr.device.zstd_frames import integers_at
+from gpuzarr.device.zstd_frames import integers_at, plain_frames
 from gpuzarr.errors import ChunkSizeError, StreamError
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ Mask = NDArray[np.bool_]
 
 _GZIP_HEAD, _GZIP_TAIL, _GZIP_PLAIN = 10, 8, 0x00088B1F
 _ZLIB_HEAD, _ZLIB_TAIL = 2, 4
+_ZSTD_CHECKSUM = 4
+"""Bit of the fifth byte of a frame."""
+
 _VARINT = 5
 """Bytes of the longest decoded size in front of a snappy stream."""
 
@@ -79,16 +81,13 @@ def lz4(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
 
 
 def zstd(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
-    """Zstandard frames (RFC 8878); a checksum of their own only the reference decoder verifies.
-
-    Their blocks are walked through where the host has the bytes; else their heads have to do.
-    """
-    host = _heads(device, batch, zstd_frames.HEAD)
-    ends = host.arena, host.offsets, host.sizes, into.sizes
-    plain, _, has_checksum = zstd_frames.declared_frames(*ends)
-    plain &= ~has_checksum
-    if batch.host is not None:
-        plain &= zstd_frames.plain_frames(*ends)
+    """Zstandard frames (RFC 8878); a checksum of their own only the reference decoder verifies."""
+    if batch.host is None:
+        plain = device.zstd_frames(batch, into.sizes)
+    else:
+        host = device.download(batch)
+        plain = plain_frames(host.arena, host.offsets, host.sizes, into.sizes)
+        plain &= integers_at(host.arena, host.offsets + 4, 1, plain) & _ZSTD_CHECKSUM == 0
     return _plain_or_on_host(device, "zstd", "zstd", batch, batch, into, plain)
 
 
@@ -135,7 +134,8 @@ def zlib(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
 
 def snappy(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     """Raw snappy, as it stands in chunks of Blosc; its decoded size comes first."""
-    host = _heads(device, batch, _VARINT)
+    heads = batch.within(batch.offsets, np.minimum(batch.sizes, _VARINT))
+    host = device.download(heads)
     declared, more = np.zeros(len(batch), np.int64), np.ones(len(batch), bool)
     for k in range(_VARINT):
         more &= k < batch.sizes
@@ -146,13 +146,6 @@ def snappy(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     if len(wrong):
         raise refused("snappy", int(wrong[0]), Status.BAD_SIZE)
     return _all_by_library(device, "snappy", batch, into)
-
-
-def _heads(device: KernelDevice, batch: Batch, nbytes: int) -> Batch:
-    """The streams on the host, or the first bytes of each where only the device has them."""
-    if batch.host is None:
-        batch = batch.within(batch.offsets, np.minimum(batch.sizes, nbytes))
-    return device.download(batch)
 
 
 def _words(device: KernelDevice, batch: Batch, offsets: Ints, where: Mask) -> Ints:

@@ -12,7 +12,7 @@ from gpuzarr.batch import Batch
 from gpuzarr.device import kernel_blosc, kernel_decoders, kernel_fill, kernel_place
 from gpuzarr.device.counting import current
 from gpuzarr.device.kernel_boxes import strided
-from gpuzarr.device.kernels import over_tiles
+from gpuzarr.device.kernels import over_elements, over_tiles
 from gpuzarr.device.launcher import TILE, Ints, Launcher, addresses, first_tiles
 from gpuzarr.device.reference.numbers import KINDS
 from gpuzarr.errors import UnsupportedError
@@ -54,6 +54,15 @@ class KernelDevice(Launcher):
     def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
         """There are no encoders yet."""
         raise UnsupportedError(f"The device {self.name!r} has no encoder for {codec}.")
+
+    def zstd_frames(self, batch: Batch, expected: Ints) -> NDArray[np.bool_]:
+        """Which streams are one plain zstd frame that declares this size, on the host."""
+        count, plain = len(batch), self.empty(4 * len(batch))
+        ends = addresses(batch), batch.sizes, expected
+        self.launch(
+            "zstd_frames", "zstd_frames", over_elements(count), *ends, np.uint32(count), plain
+        )
+        return self.to_host(plain).view(np.uint32).astype(bool)
 
     # --- rearranging ------------------------------------------------------------------------------
 

@@ -20,42 +20,20 @@ _DICTIONARY_BYTES = np.array([0, 1, 2, 4])
 _RLE, _RESERVED = 1, 3
 
 
-HEAD = 18
-"""Bytes of the longest header of a frame."""
-
-Ints = NDArray[np.int64]
-
-
 def plain_frames(
-    arena: NDArray[np.uint8], offsets: Ints, sizes: Ints, expected: Ints
+    arena: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    expected: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Which streams are exactly one frame that declares the expected content size.
 
     The frame must need no dictionary, and end where its stream ends.
     """
-    plain, position, checksum = declared_frames(arena, offsets, sizes, expected)
-    ends, running = offsets + sizes, plain.copy()
-    while running.any():
-        running &= position + 3 <= ends
-        header = integers_at(arena, position, 3, running)
-        kind, size = (header >> 1) & 3, header >> 3
-        position = np.where(running, position + 3 + np.where(kind == _RLE, 1, size), position)
-        plain &= ~(running & (kind == _RESERVED))
-        running &= plain & (header & 1 == 0) & (position <= ends)
-    whole: NDArray[np.bool_] = plain & (position + 4 * checksum == ends)
-    return whole
-
-
-def declared_frames(
-    arena: NDArray[np.uint8], offsets: Ints, sizes: Ints, expected: Ints
-) -> tuple[NDArray[np.bool_], Ints, NDArray[np.bool_]]:
-    """Which streams begin with such a frame; where its blocks begin, and whether they are followed
-    by a checksum. The first `HEAD` bytes of each stream tell.
-    """
     ends = offsets + sizes
     plain = sizes >= 9
     if not plain.any():
-        return plain, offsets, plain
+        return plain
     magic = integers_at(arena, offsets, 4, plain)
     descriptor = integers_at(arena, offsets + 4, 1, plain)
     single_segment = (descriptor >> 5) & 1
@@ -69,7 +47,20 @@ def declared_frames(
     mask = _BITS_OF_BYTES[content_bytes]
     content = (integers_at(arena, position, 8, plain) & mask) + np.where(content_bytes == 2, 256, 0)
     plain &= content == expected
-    return plain, position + content_bytes, (descriptor >> 2) & 1 == 1
+    position = position + content_bytes
+
+    running = plain.copy()
+    while running.any():
+        plain &= ~(running & (position + 3 > ends))  # cut where a block should begin
+        running &= plain
+        header = integers_at(arena, position, 3, running)
+        kind, size = (header >> 1) & 3, header >> 3
+        position = np.where(running, position + 3 + np.where(kind == _RLE, 1, size), position)
+        plain &= ~(running & (kind == _RESERVED))
+        running &= plain & (header & 1 == 0) & (position <= ends)
+    checksum = np.where((descriptor >> 2) & 1, 4, 0)
+    whole: NDArray[np.bool_] = plain & (position + checksum == ends)
+    return whole
 
 
 def integers_at(

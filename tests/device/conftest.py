@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from gpuzarr.device import Device
 from gpuzarr.errors import DeviceError
 
 
-def _available() -> Iterator[str]:
+def _available() -> Iterator[Any]:
     """The CPU, the emulated device in its modes, and a GPU where there is one."""
     yield "cpu"
     for name in ("emulated-fast", "emulated-check", "cuda"):
@@ -19,7 +20,7 @@ def _available() -> Iterator[str]:
             devices.get(name.partition("-")[0])
         except DeviceError:
             continue
-        yield name
+        yield pytest.param(name, marks=[pytest.mark.gpu] if name == "cuda" else [])
 
 
 @pytest.fixture(scope="module", params=list(_available()))

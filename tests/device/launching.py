@@ -325,6 +325,14 @@ class Kernels:
         self.launch("blosc_table", "blosc_table", args)
         return outputs, first_stream, table
 
+    def zstd_frames(self, data: Sequence[bytes], expected: Sequence[int], shift: int = 0) -> Any:
+        """Which streams are plain."""
+        sources, plain = [Memory(d, shift=shift) for d in data], Memory(nbytes=4 * len(data))
+        sizes = [np.array(n, np.uint64) for n in ([len(d) for d in data], expected)]
+        args = [addresses(sources), *sizes, np.uint32(len(data)), plain]
+        self.launch("zstd_frames", "zstd_frames", args)
+        return plain.array(np.uint32).astype(bool).tolist()
+
     def blosc_table(
         self, chunks: Sequence[bytes], expected: Sequence[int]
     ) -> list[tuple[int, list[tuple[int, int, int, int, int]]]]:

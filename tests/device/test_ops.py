@@ -17,6 +17,7 @@ import numcodecs.blosc
 import numcodecs.lz4
 import numpy as np
 import pytest
+import zstandard
 from cast_value_rs import cast_array
 from device.launching import POISON, Copy, Kernels, Memory
 from numcodecs import Delta, FixedScaleOffset, PackBits, Shuffle
@@ -27,6 +28,7 @@ from gpuzarr.device import emulator_build, reference
 from gpuzarr.device.reference import Status
 from gpuzarr.device.reference.numbers import KINDS, RANGES, ROUNDINGS
 from gpuzarr.device.reference.streams import STORED
+from gpuzarr.device.zstd_frames import plain_frames
 
 pytestmark = [
     pytest.mark.skipif(not emulator_build.is_available(), reason="needs g++"),
@@ -743,3 +745,51 @@ def test_bit_unpack(ops: Kernels, shift: int, rng: Any) -> None:
 def test_packed_bits_of_another_size_are_refused(ops: Kernels) -> None:
     found = ops.bit_unpack([b"", b"\1", b"\1\1", b"\0\1\1"], [0, 0, 8, 8], 1, True)
     assert [status for status, _ in found] == [Status.BAD_SIZE] * 4
+
+
+def _frames() -> list[tuple[bytes, int]]:
+    """Frames of many kinds and what comes near to them, with the size that is expected."""
+    data = [b"a", b"ab" * 3000, bytes(70000), np.random.default_rng(2).bytes(300000)]
+    frames = []
+    for d in data:
+        for checksum in (False, True):
+            for sized in (False, True):
+                made = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+                frames.append((made.compress(d), len(d)))
+    skippable = b"\x50\x2a\x4d\x18\x02\x00\x00\x00hi"
+    plain, size = frames[6]
+    frames += [(plain + plain, 2 * size), (plain, size + 1), (b"", 0), (plain[:8], size)]
+    return [*frames, (skippable + plain, size), (plain + skippable, size), (plain + b"x", size)]
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_zstd_frames(ops: Kernels, shift: int) -> None:
+    streams, sizes = [f for f, _ in _frames()], [n for _, n in _frames()]
+    expected = [reference.zstd_frame(*f) for f in _frames()]
+    assert ops.zstd_frames(streams, sizes, shift) == expected
+    assert sum(expected) == 4
+    assert ops.zstd_frames([], []) == []
+
+
+def test_cut_and_changed_zstd_frames(ops: Kernels) -> None:
+    """As the host checks them."""
+    rng, streams, sizes = np.random.default_rng(8), [], []
+    for frame, size in _frames():
+        for _ in range(40):
+            changed = bytearray(
+                frame[: rng.integers(len(frame) + 1)] if rng.random() < 0.5 else frame
+            )
+            for _ in range(rng.integers(3)):
+                if changed:
+                    changed[rng.integers(min(len(changed), 24))] = rng.integers(256)
+            streams.append(bytes(changed))
+            sizes.append(size)
+    found = ops.zstd_frames(streams, sizes)
+    assert found == [reference.zstd_frame(*f) for f in zip(streams, sizes, strict=True)]
+    arena = np.frombuffer(b"".join(streams) + b"\0", np.uint8)
+    lengths = np.array([len(s) for s in streams], np.int64)
+    ends = arena, np.cumsum(lengths) - lengths, lengths, np.array(sizes, np.int64)
+    on_host = plain_frames(*ends)
+    checksum = [len(s) > 4 and bool(s[4] & 4) for s in streams]
+    assert found == [bool(p) and not c for p, c in zip(on_host, checksum, strict=True)]
+    assert 20 < sum(found) < len(found) // 2

@@ -59,6 +59,13 @@ def test_bytes_that_are_not_exactly_one_frame_are_not_plain(spoil: object) -> No
     assert not any(scan([spoil(f) for f in encoded], list(sizes)))  # type: ignore[operator]
 
 
+def test_a_frame_that_is_cut_anywhere_is_not_plain() -> None:
+    for size in (255, 256, 70_000, 400_000):
+        frame = bytes(numcodecs.Zstd(3).encode(CONTENTS["digits"](size)))
+        cuts = [*range(min(len(frame), 40)), len(frame) - 1]
+        assert not any(scan([frame[:cut] for cut in cuts], [size] * len(cuts)))
+
+
 def test_a_frame_without_a_content_size_or_with_a_dictionary_is_not_plain() -> None:
     data = CONTENTS["digits"](5000)
     unsized = zstandard.ZstdCompressor(write_content_size=False).compress(data)

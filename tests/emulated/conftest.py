@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -49,10 +50,21 @@ def _imported_for_the_device() -> None:
             import_module(name)
 
 
-if DEVICE != "emulated" or emulator_build.is_available():
+if DEVICE != "emulated":
+    _imported_for_the_device()
+    collect_ignore_glob = ["test_checked.py"]  # which is about the emulator's modes
+elif emulator_build.is_available():
     _imported_for_the_device()
 else:
     collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On a GPU they are tests of it."""
+    if DEVICE != "emulated":
+        for item in items:
+            if item.path.is_relative_to(Path(__file__).parent):
+                item.add_marker(pytest.mark.gpu)
 
 
 @pytest.fixture(autouse=True)

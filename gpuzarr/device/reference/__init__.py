@@ -22,6 +22,7 @@ from gpuzarr.device.reference.streams import (
     blosc_table,
     blosclz_decode,
     lz4_decode,
+    zstd_frame,
 )
 
 __all__ = [
@@ -53,4 +54,5 @@ __all__ = [
     "shuffle",
     "unshuffle",
     "unshuffle_place",
+    "zstd_frame",
 ]

@@ -245,3 +245,27 @@ def blosc_select(
     return [
         (s.offset, s.size, s.target_size) if s.route == wanted else (*nothing, 0) for s in streams
     ]
+
+
+def zstd_frame(data: bytes, expected: int) -> bool:
+    """Whether a stream is one plain Zstandard frame that declares `expected` decoded bytes.
+
+    It needs no dictionary and has no checksum. Format: RFC 8878, section 3.1.1.
+    """
+    if len(data) < 9 or data[:4] != b"\x28\xb5\x2f\xfd":
+        return False
+    flag, single_segment = data[4] >> 6, data[4] >> 5 & 1
+    nbytes = 1 << flag if flag else single_segment
+    at = 6 - single_segment
+    if data[4] & 15 or not nbytes or at + nbytes > len(data):
+        return False
+    declared = int.from_bytes(data[at : at + nbytes], "little") + (256 if nbytes == 2 else 0)
+    at += nbytes
+    is_last = False
+    while declared == expected and not is_last:
+        header = int.from_bytes(data[at : at + 3], "little")
+        kind, is_last = header >> 1 & 3, bool(header & 1)
+        if at + 3 > len(data) or kind == 3:
+            return False
+        at += 3 + (1 if kind == 1 else header >> 3)
+    return is_last and at == len(data)
