@@ -78,8 +78,9 @@ def test_what_is_explained_is_what_is_done(
         assert_read(array.read(key), np.asarray(array.zarr[...][key]))
     after = array.last_read
     assert after is not None
-    told = (array.device, "posix")
-    assert (after.device, after.source) == (before.device, before.source) == told
+    assert (after.device, after.source) == (before.device, before.source)
+    assert after.device == array.device
+    assert after.source == "posix" or array.device.startswith("cuda")
     assert after.chunks + after.missing == before.chunks
     assert after.missing == 0 or not all_chunks
     assert (after.waves, after.threads) == (before.waves, before.threads)
@@ -197,11 +198,9 @@ class Noting(numcodecs.abc.Codec):
         return buf
 
 
-numcodecs.register_codec(Noting)
-
-
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_no_more_threads_take_part_than_are_told(tmp_path: Path, threads: int) -> None:
+    numcodecs.register_codec(Noting)  # here, since this module is imported under two names
     values = np.arange(64 << 14, dtype="f4").reshape(64, -1)
     z = zarr.create_array(
         tmp_path, shape=values.shape, chunks=(1, 1 << 14), dtype="f4", zarr_format=2,

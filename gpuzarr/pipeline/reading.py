@@ -90,6 +90,7 @@ def read(
     routes = [route_of(r.plan, device) for r in reads]
     for r, route in zip(reads, routes, strict=True):
         r.report.threads = route.threads
+        r.report.source, _ = way_of(r.plan, r.source, device)
         tell_fallbacks(r.spec, route)
     stop, begun = stop or runtime.Stop(), begun or device.begin()
 
@@ -166,7 +167,6 @@ def _waves(
                 extents = located.take(np.arange(first, last))
             chain = chain_of(spec.format(chunk_shape(spec, coords[0])))
             source, _ = source_for(read.source, chain, device)
-            read.report.source = source.name
             fetch = source.start(extents)
             stop.watch(fetch)
             yield _Wave(read, rows, chain, route, extents, fetch)
@@ -211,6 +211,8 @@ def route_of(plan: ReadPlan, device: Device) -> Route:
 
 def way_of(plan: ReadPlan, source: Source, device: Device) -> tuple[str, str]:
     """Name of the source that this plan would be read from, and by which way to the device."""
+    if device.is_host:
+        return source.name, ""
     found, way = source_for(source, _chain(plan), device)
     return found.name, way
 
