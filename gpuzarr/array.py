@@ -134,8 +134,8 @@ class Array(Writable):
             As in ``a[selection]``.
         out
             Where to: a NumPy array, or anything that shares host memory through DLPack (a torch
-            tensor), of the selection's shape and the array's dtype; on a GPU a CuPy array. Its
-            content is undefined if an error is raised.
+            tensor), of the selection's shape and the array's dtype; on a GPU a CuPy array, or
+            what shares the GPU's memory so. Its content is undefined if an error is raised.
         wait
             False: go on at once, and have a `Pending` whose ``result()`` waits and raises.
         stream

@@ -20,10 +20,11 @@ def host_view(out: Any) -> NDArray[Any]:
     OutputError
         If there is none that shares the target's memory.
     """
-    if devices.is_on_device(out):
+    if (there := devices.on_device(out)) is not None:
+        where = devices.like(there)
         raise OutputError(
-            f"out is on the device {devices.like(out)!r}, and this array is read on the host; open "
-            f"it with device={devices.like(out)!r}."
+            f"out is on the device {where!r}, and this array is read on the host; open it with "
+            f"device={where!r}."
         )
     if isinstance(out, np.ndarray):
         view = out
@@ -63,14 +64,15 @@ def checked_target(out: Any, shape: tuple[int, ...], dtype: np.dtype, device: De
 
 
 def _on_device(out: Any, device: Device) -> Any:
-    if not (devices.is_on_device(out) and devices.like(out) == device.name):
+    there = devices.on_device(out)
+    if there is None or devices.like(there) != device.name:
         raise OutputError(
             f"out must be an array on the device {device.name!r}, not {type(out).__name__}; to "
             f"read into host memory, open the array with device='cpu'."
         )
-    if not out.dtype.isnative:
-        raise OutputError(f"out on a device must have native byte order, it has {out.dtype}.")
-    return out
+    if not there.dtype.isnative:
+        raise OutputError(f"out on a device must have native byte order, it has {there.dtype}.")
+    return there
 
 
 def _native(dtype: np.dtype) -> np.dtype:

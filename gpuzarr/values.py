@@ -38,7 +38,8 @@ def fitting(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]
 
 def nbytes_on_device(value: Any) -> int:
     """Bytes of a value that is in the memory of a device; `fitting` downloads them."""
-    return int(value.nbytes) if devices.is_on_device(value) else 0
+    there = devices.on_device(value)
+    return 0 if there is None else int(there.nbytes)
 
 
 def broadcast(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -88,8 +89,8 @@ def appended(
 
 
 def _host_array(value: Any, dtype: np.dtype) -> NDArray[Any]:
-    if devices.is_on_device(value):
-        host: NDArray[Any] = value.get()
+    if (there := devices.on_device(value)) is not None:
+        host: NDArray[Any] = there.get()
         return host
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)

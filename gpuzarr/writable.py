@@ -78,7 +78,7 @@ class Writable(Described):
         ValueFitError
             If the data's other axes or dtype do not fit; nothing is changed then.
         """
-        given = data.shape if devices.is_on_device(data) else np.shape(data)
+        given = tuple(data.shape) if hasattr(data, "shape") else np.shape(data)
         array = fitting(data, given, self.dtype)
         shape, behind = appended(self.shape, given, axis)
         self.resize(shape)

@@ -220,8 +220,8 @@ class GpuzarrCodecPipeline(CodecPipeline):
     def _write(self, store: Opened, value: NDBuffer, drop_axes: tuple[int, ...]) -> None:
         device, items = devices.get("cpu"), store.items
         given: Any = value.as_ndarray_like()
-        if devices.is_on_device(given):
-            given = given.get()
+        if (there := devices.on_device(given)) is not None:
+            given = there.get()
             pipeline.count_downloaded(given.nbytes)
         array = np.asarray(given)
         planned = [plan for _, plan in self._planned(items, drop_axes)]

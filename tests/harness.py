@@ -47,7 +47,7 @@ def assert_read(found: Any, expected: Any) -> None:
 
 def assert_on_device(found: Any, expected: Any) -> None:
     """On the device, in native byte order, and the same bits."""
-    assert devices.is_on_device(found)
+    assert devices.on_device(found) is found
     expected = np.asarray(expected)
     assert_same(found.get(), expected.astype(expected.dtype.newbyteorder("=")))
 
@@ -77,7 +77,7 @@ def asarray(values: np.ndarray) -> Any:
 
 def bytes_of(found: Any) -> bytes:
     """Of a result, wherever it is."""
-    return bytes((found.get() if devices.is_on_device(found) else found).tobytes())
+    return bytes((found if devices.on_device(found) is None else found.get()).tobytes())
 
 
 def uploaded(value: Any) -> Any:

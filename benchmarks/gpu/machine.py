@@ -62,7 +62,7 @@ class Machine(ABC):
 
     def host(self, array: Any) -> np.ndarray:
         """A copy on the host."""
-        found: np.ndarray = np.asarray(array.get() if devices.is_on_device(array) else array)
+        found: np.ndarray = np.asarray(array if devices.on_device(array) is None else array.get())
         return found
 
     def flush(self) -> None:  # noqa: B027

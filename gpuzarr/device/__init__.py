@@ -21,6 +21,7 @@ from gpuzarr.place import Layout, Placement
 
 _logger = logging.getLogger("gpuzarr")
 _why_not_cuda: str | None = None
+_DLPACK_CUDA = 2
 _EMULATED_ARRAY = "gpuzarr.device.emulated_array.EmulatedArray"
 
 
@@ -227,9 +228,21 @@ def like(example: Any) -> str:
     )
 
 
-def is_on_device(array: Any) -> bool:
-    """Whether this is an array in the memory of a device, which has `get` for a host copy."""
-    return type(array).__module__.partition(".")[0] == "cupy" or _is_emulated(array)
+def on_device(array: Any) -> Any | None:
+    """An array in the memory of a device, which has `get` for a host copy; None for any other.
+
+    What is on a GPU and speaks DLPack (a tensor of torch's) is given as CuPy's view of its memory.
+    """
+    if isinstance(array, np.ndarray | np.generic):
+        return None
+    if type(array).__module__.partition(".")[0] == "cupy" or _is_emulated(array):
+        return array
+    told = getattr(array, "__dlpack_device__", None)
+    if told is None or told()[0] != _DLPACK_CUDA or importlib.util.find_spec("cupy") is None:
+        return None
+    from gpuzarr.device.cuda import from_dlpack
+
+    return from_dlpack(array)
 
 
 def _is_emulated(array: Any) -> bool:

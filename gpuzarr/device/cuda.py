@@ -190,6 +190,12 @@ class CudaDevice(KernelDevice):
             return status, found
 
 
+def from_dlpack(array: Any) -> Any:
+    """CuPy's view of memory on a GPU that another library has."""
+    with _translated("share the array"):
+        return cupy.from_dlpack(array)
+
+
 def _dotted(number: int) -> str:
     """13020 as "13.2"."""
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -210,3 +210,38 @@ def test_another_out_is_refused(cupy: ModuleType, array: Any, out: Any, words: s
 def test_out_on_a_device_is_refused_on_the_host(cupy: ModuleType, array: Any) -> None:
     with pytest.raises(OutputError, match="open it with device='cuda:0'"):
         gpuzarr.open(array, device="cpu").read(out=cupy.empty(DATA.shape, np.float32))
+
+
+class Tensor:
+    """Of another library on the GPU: DLPack is all that it speaks."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return self.array.__dlpack__(**arguments) if hasattr(self.array, "toDlpack") else self.array
+
+    def __array__(self, *arguments: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+def test_out_may_be_a_tensor_of_another_library(cupy: ModuleType, array: Any) -> None:
+    memory = cupy.empty(DATA.shape, np.float32)
+    out = Tensor(memory)
+    assert gpuzarr.open(array, device="cuda").read(out=out) is out
+    np.testing.assert_array_equal(memory.get(), DATA)
+    with pytest.raises(OutputError, match="open it with device='cuda:0'"):
+        gpuzarr.open(array, device="cpu").read(out=out)
+
+
+def test_a_tensor_of_another_library_is_written(cupy: ModuleType, array: Any) -> None:
+    ours = gpuzarr.open(array, device="cuda", mode="r+")
+    ours[:16] = Tensor(cupy.asarray(DATA[:16] * 3))
+    ours.append(Tensor(cupy.asarray(DATA[:5])))
+    stored = zarr.open_array(array.store)
+    np.testing.assert_array_equal(stored[:16], DATA[:16] * 3)
+    np.testing.assert_array_equal(stored[-5:], DATA[:5])
+    assert ours.last_write.bytes_downloaded == DATA[:5].nbytes

@@ -134,6 +134,15 @@ def asarray(values: Any) -> ndarray:
     return array
 
 
+def from_dlpack(array: Any) -> ndarray:
+    """An array that shares the memory of another library's, which is given as it is."""
+    kind, _ = array.__dlpack_device__()
+    if kind != _DLPACK_CUDA:
+        raise TypeError("CPU arrays cannot be directly imported to CuPy")
+    shared: ndarray = array.__dlpack__()
+    return shared
+
+
 def asnumpy(array: Any) -> NDArray[Any]:
     """Download an array."""
     return array.get() if isinstance(array, ndarray) else np.asarray(array)
