@@ -148,17 +148,24 @@ def plots(lines: list[Line], out: Path) -> list[Path]:
     for name, (label, values, start, line) in series.items():
         bars = {c.removeprefix(start): v for c, v in values.items() if c.startswith(start) and v}
         if bars:
-            made.append(_bars(out / f"{name}.png", bars, label, line))
+            title = f"{name}: {_where(latest(lines).get('about', {}))}"
+            made.append(_bars(out / f"{name}.png", bars, title, label, line))
     return made
 
 
-def _bars(path: Path, bars: dict[str, float], label: str, line: float | None) -> Path:
+def _where(about: Line) -> str:
+    """The card and the day, for a picture that is seen without its table."""
+    return f"{about.get('card', 'unknown device')}, {str(about.get('date', ''))[:10]}"
+
+
+def _bars(path: Path, bars: dict[str, float], title: str, label: str, line: float | None) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1 + 0.22 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(list(bars), list(bars.values()), color="#3b6ea5")
     axes.invert_yaxis()
+    axes.set_title(title, fontsize=9)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", labelsize=7)
     if line is not None:
