@@ -27,9 +27,6 @@ from gpuzarr.spec import ShardLevel, Spec
 
 Ints = NDArray[np.int64]
 
-_CPU = devices.get("cpu")
-"""Indexes are small, and what follows from them is planned on the host."""
-
 
 def locate(
     spec: Spec, chunks: Ints, source: Source, report: Indexes, stop: Stop
@@ -88,7 +85,8 @@ def _indexes(
                 tally.bytes_read += int(batch.sizes.sum())
                 with _naming(spec, shards.take(rows)):
                     check_extents(batch, wanted.nbytes[rows])
-                    index = chain.decode(batch, None, _CPU, scratch, tally.seconds)
+                    # small, and what follows from them is planned on the host
+                    index = chain.decode(batch, None, devices.host(), scratch, tally.seconds)
                     tables.append(index_table(index, chain.layout))
     finally:
         for fetch in fetches:
@@ -111,7 +109,7 @@ def _naming(spec: Spec, shards: Extents) -> Iterator[None]:
     except StreamError as error:
         key = shards.keys[int(shards.resource[error.slot])]
         raise error.kind(
-            error.reason, array=spec.name, chunk=key, stage=stage, device=_CPU.name
+            error.reason, array=spec.name, chunk=key, stage=stage, device="cpu"
         ) from error
 
 

@@ -23,9 +23,6 @@ from gpuzarr.values import appended, fitting, nbytes_on_device
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-_ENCODER = devices.get("cpu")
-"""No other device encodes: what is on one is downloaded, in one copy."""
-
 
 class Writable(Described):
     """What is done to the stored array, and what was done."""
@@ -62,13 +59,14 @@ class Writable(Described):
             return
         covers = parts.covers if wanted.field is None else covers_nothing
         sink = sink_of(self._store)
-        moved = downloaded or nbytes_on_device(value)
-        self._last_write = WriteReport(_ENCODER.name, sink.name, bytes_downloaded=moved)
+        # No other device encodes: what is on one comes down in one copy.
+        encoder, moved = devices.host(), downloaded or nbytes_on_device(value)
+        self._last_write = WriteReport(encoder.name, sink.name, bytes_downloaded=moved)
         planned = pipeline.Write(
             plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
             self._write_empty, self._last_write, wanted.field,
         )  # fmt: skip
-        pipeline.write([planned], _ENCODER)
+        pipeline.write([planned], encoder)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Append along an axis; the new shape.

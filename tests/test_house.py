@@ -188,6 +188,7 @@ def test_importing_brings_no_heavy_package() -> None:
     _, names = import_in_a_fresh_process()
     assert "gpuzarr" in names
     assert names.isdisjoint(set(IMPORTERS) - {"zarr"})
+    assert names.isdisjoint({"cramjam", "isal", "zstandard"})  # which the first array brings
 
 
 def test_importing_adds_less_than_0_3_seconds_to_zarr() -> None:

@@ -20,6 +20,7 @@ from benchmarks.gpu.cells import Bench, Cell, check, spread
 from benchmarks.gpu.machine import traced
 from benchmarks.gpu.stores import RATIOS, mixed
 from gpuzarr.batch import Batch
+from gpuzarr.device.kernels import over_streams
 from gpuzarr.device.launcher import addresses
 
 _UNIQUE = 16 << 20
@@ -111,9 +112,9 @@ def by_kernel(bench: Bench, codec: str) -> Decoding:
 
         def call() -> Any:
             device.launch(
-                f"{codec}_decode", f"{codec}_decode", device.by_warps(count), addresses(batch),
-                batch.sizes, addresses(into), into.sizes, route, np.uint32(0), np.uint32(count),
-                status,
+                f"{codec}_decode", f"{codec}_decode", over_streams(count, device.processors),
+                addresses(batch), batch.sizes, addresses(into), into.sizes, route,
+                np.uint32(0), np.uint32(count), status,
             )  # fmt: skip
             return status
 

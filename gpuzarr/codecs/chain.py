@@ -20,17 +20,15 @@ from gpuzarr.errors import ChunkSizeError, StreamError
 from gpuzarr.place import Layout
 from gpuzarr.spec import ChunkFormat, CodecConfig, is_zarrs_sharding
 
-_CPU = devices.get("cpu")
-
 
 class StageError(Exception):
     """A `StreamError` with the names of the stage that raised it, and of its device."""
 
-    def __init__(self, stage: str, error: StreamError, device: Device = _CPU) -> None:
+    def __init__(self, stage: str, error: StreamError, device: str = "cpu") -> None:
         super().__init__(stage, error)
         self.stage = stage
         self.error = error
-        self.device = device.name
+        self.device = device
 
 
 @dataclass(frozen=True)
@@ -121,16 +119,16 @@ class Chain:
             started = perf_counter()
             last = number == len(self.stages) - 1
             into = target if last and self.writes else None
-            worker = _CPU if number < on_host else device
+            worker = devices.host() if number < on_host else device
             if into is None and not stage.codec.is_view:
                 into = _slots(stage, written, len(batch), scratch, worker)
                 written += 1
             try:
                 batch = stage.codec.decode(batch, into, worker)
             except StreamError as error:
-                raise StageError(stage.name, error, worker) from error
+                raise StageError(stage.name, error, worker.name) from error
             seconds[stage.name] = seconds.get(stage.name, 0.0) + perf_counter() - started
-        self._check_sizes(batch, _CPU if on_host == len(self.stages) else device)
+        self._check_sizes(batch, "cpu" if on_host == len(self.stages) else device.name)
         return _uploaded(batch, device, seconds) if on_host == len(self.stages) else batch
 
     def encode(self, batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
@@ -172,7 +170,7 @@ class Chain:
             raise StageError(self.stages[0].name if self.stages else "bytes", error) from error
         return batch
 
-    def _check_sizes(self, batch: Batch, device: Device) -> None:
+    def _check_sizes(self, batch: Batch, device: str) -> None:
         wrong = (batch.sizes != self.layout.size).nonzero()[0]
         if len(wrong):
             unit = "elements" if self.layout.on_host_only else "bytes"

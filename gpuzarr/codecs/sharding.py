@@ -26,7 +26,6 @@ from gpuzarr.shards import ABSENT, Extents, index_table, refine
 from gpuzarr.spec import ChunkFormat, CodecConfig, ShardLevel, resolve, shard_level, v3_configs
 
 Ints = NDArray[np.int64]
-_CPU = devices.get("cpu")
 Piece = memoryview | None
 """Encoded bytes of a chunk; None where it holds nothing but the fill value."""
 
@@ -127,7 +126,7 @@ class Sharding:
         first = batch.offsets + (0 if level.at_start else batch.sizes - level.index_nbytes)
         streams = device.download(batch.within(first, np.full(count, level.index_nbytes)))
         try:
-            index = self._index.decode(streams, None, _CPU, scratch, {})
+            index = self._index.decode(streams, None, devices.host(), scratch, {})
         except StageError as error:
             reason = f"shard index, stage {error.stage!r}: {error.error.reason}"
             raise StreamError(error.error.slot, reason, error.error.kind) from error

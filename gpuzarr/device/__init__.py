@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -162,14 +163,12 @@ def get(name: str) -> Device:
     >>> get("cpu").name
     'cpu'
     """
-    from gpuzarr.device.cpu import CPU
-
     if name == "auto":
         name = str(config.get("device"))
     if name == "auto":
         return _best()
     if name == "cpu":
-        return CPU()
+        return host()
     if name == "emulated":
         from gpuzarr.device.emulated import EmulatedDevice
 
@@ -180,6 +179,14 @@ def get(name: str) -> Device:
     raise DeviceError(
         f"There is no device {name!r}; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'emulated'."
     )
+
+
+@cache
+def host() -> Device:
+    """The CPU; what decodes there is imported when it is first asked for."""
+    from gpuzarr.device.cpu import CPU
+
+    return CPU()
 
 
 def _cuda(name: str) -> Device:
@@ -196,8 +203,6 @@ def _cuda(name: str) -> Device:
 
 def _best() -> Device:
     """A GPU where there is one that can be used, else the CPU; the reason is logged once."""
-    from gpuzarr.device.cpu import CPU
-
     global _why_not_cuda
     if _why_not_cuda is None:
         try:
@@ -207,7 +212,7 @@ def _best() -> Device:
         except DeviceError as error:
             _why_not_cuda = str(error)
             _logger.info("device='auto' is the CPU: %s", error)
-    return CPU()
+    return host()
 
 
 def why_no_gpu() -> str | None:

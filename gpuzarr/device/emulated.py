@@ -35,7 +35,6 @@ class EmulatedDevice(KernelDevice):
 
     name = "emulated"
     processors = 1
-    array_type = EmulatedArray
 
     def __init__(self) -> None:
         emulated_array.empty(0)

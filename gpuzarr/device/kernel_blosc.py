@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch
 from gpuzarr.device.kernel_decoders import DECODERS, check_not_empty, refused
-from gpuzarr.device.kernels import over_elements, over_tiles
+from gpuzarr.device.kernels import over_elements, over_streams, over_tiles
 from gpuzarr.device.launcher import TILE, addresses, first_tiles
 from gpuzarr.device.reference.status import Status
 from gpuzarr.device.reference.streams import STORED
@@ -201,9 +201,10 @@ class _Group:
         source, size, target, capacity = self.table.rows(self.first, self.last)
         status = device.to_device(np.zeros(count, np.uint32))
         device.launch(
-            f"{self.codec}_decode", f"{self.codec}_decode", device.by_warps(count), source, size,
-            target, capacity, self.table.route[self.first : self.last], np.uint32(self.route),
-            np.uint32(count), status,
+            f"{self.codec}_decode", f"{self.codec}_decode",
+            over_streams(count, device.processors), source, size, target, capacity,
+            self.table.route[self.first : self.last], np.uint32(self.route), np.uint32(count),
+            status,
         )  # fmt: skip
         return np.flatnonzero(device.to_host(status).view(np.uint32))
 

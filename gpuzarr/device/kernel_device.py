@@ -12,7 +12,7 @@ from gpuzarr.batch import Batch
 from gpuzarr.device import kernel_blosc, kernel_decoders, kernel_fill, kernel_place
 from gpuzarr.device.counting import current
 from gpuzarr.device.kernel_boxes import strided
-from gpuzarr.device.kernels import over_elements, over_tiles
+from gpuzarr.device.kernels import over_elements, over_streams, over_tiles
 from gpuzarr.device.launcher import TILE, Ints, Launcher, addresses, first_tiles
 from gpuzarr.device.reference.numbers import KINDS
 from gpuzarr.errors import UnsupportedError
@@ -126,7 +126,7 @@ class KernelDevice(Launcher):
         kind, count = _kind(source), np.uint32(len(batch))
         elements = batch.sizes // source.itemsize
         ends = addresses(batch), addresses(into), elements
-        warps = self.by_warps(len(batch))
+        warps = over_streams(len(batch), self.processors)
         if source.kind == "f":
             self.launch("prefix_sum", "prefix_sum_float", warps, *ends, count, kind, _kind(target))
             return
@@ -156,7 +156,7 @@ class KernelDevice(Launcher):
         partial, found = self._words(2 * total)[0], self.empty(4 * len(batch))
         ends, shape = (batch.sizes, tiles, count, partial), over_tiles(total, self.processors)
         self.launch(algorithm, f"{algorithm}_tiles", shape, addresses(batch), *ends)
-        warps = self.by_warps(len(batch))
+        warps = over_streams(len(batch), self.processors)
         self.launch(algorithm, f"{algorithm}_streams", warps, *ends, found)
         return found
 

@@ -140,9 +140,10 @@ def over_tiles(tiles: int, processors: int, threads: int = THREADS) -> Geometry:
     return Geometry((max(1, min(tiles, most)), 1, 1), (threads, 1, 1))
 
 
-def over_streams(streams: int, warps: int = 4) -> Geometry:
-    """For kernels that give each stream to one warp."""
-    return Geometry((max(1, -(-streams // warps)), 1, 1), (warps * WARP, 1, 1))
+def over_streams(streams: int, processors: int, warps: int = 2) -> Geometry:
+    """For kernels whose warps share any number of streams: enough to fill the device."""
+    most = processors * (_MOST_THREADS_PER_PROCESSOR // (warps * WARP))
+    return Geometry((max(1, min(-(-streams // warps), most)), 1, 1), (warps * WARP, 1, 1))
 
 
 def over_elements(count: int, threads: int = THREADS) -> Geometry:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gpuzarr.batch import Batch, packed
 from gpuzarr.config import config
 from gpuzarr.device.counting import current
-from gpuzarr.device.kernels import THREADS, WARP, Geometry, over_tiles
+from gpuzarr.device.kernels import THREADS, Geometry, over_tiles
 
 Ints = NDArray[np.int64]
 
@@ -186,11 +186,6 @@ class Launcher(ABC):
             shape = over_tiles(int(tiles[-1]), self.processors, threads)
             ends = addresses(batch), addresses(into), batch.sizes, tiles
             self.launch(op, kernel, shape, *ends, np.uint32(len(batch)), *args)
-
-    def by_warps(self, streams: int, warps: int = 2) -> Geometry:
-        """For kernels that give a stream to a warp, and take the next one behind it."""
-        most = self.processors * 64 // warps
-        return Geometry((max(1, min(-(-streams // warps), most)), 1, 1), (warps * WARP, 1, 1))
 
     def decompressed(self, codec: str, batch: Batch, into: Batch) -> tuple[Ints, Ints]:
         """What the library says of each stream: its status, 0 where it is good, and its size."""

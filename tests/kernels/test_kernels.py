@@ -68,7 +68,8 @@ def test_geometry_fills_the_device_and_no_more() -> None:
     assert kernels.over_tiles(0, processors=132) == kernels.Geometry((1, 1, 1), (256, 1, 1))
     assert kernels.over_tiles(5, processors=132).grid == (5, 1, 1)
     assert kernels.over_tiles(100_000, processors=132).grid == (132 * 8, 1, 1)
-    assert kernels.over_streams(9) == kernels.Geometry((3, 1, 1), (128, 1, 1))
+    assert kernels.over_streams(9, processors=132) == kernels.Geometry((5, 1, 1), (64, 1, 1))
+    assert kernels.over_streams(100_000, processors=132).grid == (132 * 32, 1, 1)
     assert kernels.over_elements(257).grid == (2, 1, 1)
 
 
