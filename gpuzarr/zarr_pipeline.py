@@ -18,7 +18,7 @@ from zarr.registry import register_pipeline
 
 from gpuzarr import device as devices
 from gpuzarr import pipeline
-from gpuzarr.codecs.chain import chain_of
+from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.config import config
 from gpuzarr.errors import named
 from gpuzarr.items import Item, ItemPlan, array_path, object_spec, plan_items

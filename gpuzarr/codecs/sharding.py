@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from gpuzarr import device as devices
 from gpuzarr.batch import MISSING, Batch, Scratch
-from gpuzarr.codecs.chain import StageError, chain_of
+from gpuzarr.codecs.chain import StageError
+from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.device import Device
 from gpuzarr.errors import ShardIndexError, StreamError, UnsupportedError
 from gpuzarr.place import Boxes, Layout

@@ -1,153 +1,24 @@
-"""Devices: a closed set of ops on batches. Codecs compose the ops and never see a library.
-
-A device lists the decompressors, compressors and checksums that it has; what is not listed is
-absent, and a codec's `supports` and `supports_encoding` say so before any I/O.
-"""
+"""Devices by name, and whose array is whose. What a device does stands in `protocol`."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpuzarr.batch import Batch
 from gpuzarr.config import config
+from gpuzarr.device.protocol import Casting, Device
 from gpuzarr.errors import DeviceError, words_of
-from gpuzarr.place import Layout, Placement
+
+__all__ = ["Casting", "Device", "get", "host", "like", "on_device", "why_no_gpu"]
 
 _logger = logging.getLogger("gpuzarr")
 _why_not_cuda: str | None = None
 _DLPACK_CUDA = 2
 _EMULATED_ARRAY = "gpuzarr.device.emulated_array.EmulatedArray"
-
-
-class Device(Protocol):
-    """What a device does. Errors of single streams are `StreamError` with their slot."""
-
-    name: str
-    is_host: bool
-    """Whether its memory is the host's, as NumPy arrays."""
-    decompressors: frozenset[str]
-    compressors: frozenset[str]
-    checksums: frozenset[str]
-
-    def begin(self, stream: Any = None) -> Any:
-        """What the work of a read has to wait for: what the caller's stream was given before."""
-
-    def working(self, begun: Any) -> AbstractContextManager[None]:
-        """Sets a thread up to work on the device; all it did is done at the end of the block."""
-
-    def free_memory(self) -> None:
-        """Give back what is kept for later, after an error for want of memory."""
-
-    def facts(self) -> dict[str, str]:
-        """What this device is made of, by name, in words."""
-
-    def wave_bytes(self) -> int:
-        """Decoded bytes that one thread takes at a time, at most."""
-
-    def host_memory(self, nbytes: int) -> NDArray[np.uint8]:
-        """Memory of the host's from which copies to the device are fast."""
-
-    def empty(self, nbytes: int) -> Any:
-        """An arena of `nbytes` undefined bytes."""
-
-    def room_for(self, sizes: NDArray[np.int64]) -> Batch:
-        """Memory for streams of these sizes, aligned as the device likes it."""
-
-    def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        """An array for a result, its content undefined; native byte order but on the host."""
-
-    def arena_of(self, array: Any) -> Any:
-        """The bytes of a result as an arena that shares its memory; None where they have gaps."""
-
-    def upload(self, batch: Batch) -> Batch:
-        """A batch of the host's in memory of the device's, where nothing is to be written to."""
-
-    def download(self, batch: Batch) -> Batch:
-        """A batch in host memory; headers and indexes, as a rule."""
-
-    def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
-        """Decode each stream into its slot, which it must fill; or to memory of the device's."""
-
-    def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
-        """Encode each stream, to memory of the device's.
-
-        Parameters
-        ----------
-        codec
-            One of `compressors`.
-        batch
-            Its `dtype` gives the size of elements to ``blosc``, where `options` does not.
-        options
-            All of these, as numcodecs names and understands them: ``level`` and ``checksum`` for
-            ``zstd``; ``level`` for ``gzip`` and ``zlib``; ``acceleration`` for ``lz4``; for
-            ``blosc`` ``cname``, ``clevel``, ``shuffle`` (0 to 2, -1 by the size of elements),
-            ``blocksize``, and ``typesize``, which may be None.
-        """
-
-    def checksum(self, algorithm: str, batch: Batch) -> NDArray[np.uint32]:
-        """The checksum of each stream, on the host."""
-
-    def attach_checksum(self, algorithm: str, batch: Batch, at_start: bool) -> Batch:
-        """Each stream with its checksum, 4 bytes, little-endian, before or behind it; a copy."""
-
-    def gather_u32(self, batch: Batch, offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Little-endian unsigned integers at these offsets of the arena, on the host."""
-
-    def unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
-        """Put byte planes together to elements of `typesize` bytes; sizes are multiples of it."""
-
-    def shuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
-        """Take elements of `typesize` bytes apart to byte planes: what `unshuffle` undoes."""
-
-    def byte_swap(self, batch: Batch, into: Batch, width: int) -> None:
-        """Reverse every `width` bytes."""
-
-    def prefix_sum(self, batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:
-        """Running sums of native numbers, added up in another dtype as NumPy's cumsum does."""
-
-    def place(
-        self, target: Any, batch: Batch, layout: Layout, placement: Placement, field: Any
-    ) -> None:
-        """Copy parts of decoded chunks, or of one struct field of them, into the result."""
-
-    def fill(self, target: Any, value: Any, placement: Placement) -> None:
-        """Set the parts of missing chunks to the fill value."""
-
-    def gather(
-        self, value: Any, batch: Batch, layout: Layout, placement: Placement, field: Any = None
-    ) -> None:
-        """Copy parts of an array into chunks, or into one struct field: what `place` undoes.
-
-        Where parts overlap in a chunk, the last one stays, as in an assignment of NumPy's.
-
-        Parameters
-        ----------
-        value
-            Array, or for `Points` one-dimensional or an iterator over one, that `placement`
-            calls the result. It may be read-only, and its strides may be zero.
-        batch
-            Slots of ``layout.size``; what no part covers stays as it is.
-        """
-
-    def copy(self, batch: Batch, into: Batch) -> None:
-        """Copy each stream into its slot, which has its size."""
-
-    def fill_chunks(self, batch: Batch, layout: Layout, value: Any) -> None:
-        """Set whole chunks to the fill value."""
-
-    def equals_fill(self, batch: Batch, layout: Layout, value: Any) -> NDArray[np.bool_]:
-        """Which chunks hold nothing but the fill value, on the host.
-
-        As zarr-python decides it (``NDBuffer.all_equal``): -0.0 is not 0.0, NaN is NaN, except
-        inside of records; and no chunk equals None.
-        """
 
 
 def get(name: str) -> Device:

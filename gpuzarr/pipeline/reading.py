@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Scratch
-from gpuzarr.codecs.chain import Chain, chain_of
+from gpuzarr.codecs.chain import Chain
+from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.device import Device
 from gpuzarr.errors import DeviceMemoryError
 from gpuzarr.locate import check_extents, locate

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Batch, Scratch
-from gpuzarr.codecs.chain import Chain, chain_of
+from gpuzarr.codecs.chain import Chain
+from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.device import Device
 from gpuzarr.pipeline.counts import count
 from gpuzarr.pipeline.merging import Shards

@@ -33,8 +33,9 @@ from zarr.dtype import VariableLengthBytes
 from gpuzarr import device
 from gpuzarr.batch import MISSING, Batch
 from gpuzarr.codecs import own_codec
-from gpuzarr.codecs.chain import Chain, StageError, chain_of
+from gpuzarr.codecs.chain import Chain, StageError
 from gpuzarr.codecs.entropy import Blosc, Compressor, Gzip, Lz4, Zlib, Zstd
+from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.metadata import read_spec
 from gpuzarr.place import Layout
 from gpuzarr.spec import ChunkFormat, v2_configs

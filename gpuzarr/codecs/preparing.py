@@ -1,0 +1,101 @@
+"""Chains of the codecs that metadata name, prepared for chunks of one shape."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gpuzarr.batch import BYTES
+from gpuzarr.codecs import own_codec
+from gpuzarr.codecs.base import Codec, Stage
+from gpuzarr.codecs.chain import Chain
+from gpuzarr.codecs.filters import Delta
+from gpuzarr.codecs.foreign import Foreign
+from gpuzarr.place import Layout
+from gpuzarr.spec import ChunkFormat, CodecConfig, is_zarrs_sharding
+
+
+@lru_cache(maxsize=256)
+def chain_of(chunk: ChunkFormat) -> Chain:
+    """The chain that decodes chunks of this format, prepared once."""
+    if any(config.kind == "buffer" for config in chunk.codecs) or not chunk.codecs:
+        return _prepare_v2(chunk)
+    return _prepare_v3(chunk)
+
+
+def _prepare_v2(chunk: ChunkFormat) -> Chain:
+    layout = Layout.plain(chunk.dtype, chunk.shape, chunk.order)
+    size: int | None = None if layout.on_host_only else layout.size
+    stages: list[Stage] = []
+    for number, config in enumerate(chunk.codecs):
+        after = layout if number == 0 else None
+        codec = own_codec(config) or Foreign(config, None, after=after)
+        stages.insert(0, Stage(codec, size, after))
+        size = codec.encoded_nbytes(size)
+    return Chain(tuple(stages), layout, layout.dtype)
+
+
+def _prepare_v3(chunk: ChunkFormat) -> Chain:
+    split = next(n for n, config in enumerate(chunk.codecs) if config.kind == "serializer")
+    arrays, serializer, strings = (
+        chunk.codecs[:split], chunk.codecs[split], chunk.codecs[split + 1 :],
+    )  # fmt: skip
+    spec = chunk.specs[split]
+    dtype = spec.dtype.to_native_dtype()
+    stages: list[Stage] = []
+
+    if _is_bytes(serializer):
+        layout = Layout.plain(_stored_dtype(dtype, serializer), spec.shape)
+        size: int | None = layout.size
+    else:
+        layout = Layout.plain(dtype, spec.shape)
+        codec = _serializer(serializer, spec, layout)
+        stages.append(Stage(codec, None if layout.on_host_only else layout.size, layout))
+        size = None
+    for number, config in enumerate(strings, start=split + 1):
+        own = own_codec(config) or Foreign(config, chunk.specs[number])
+        stages.insert(0, Stage(own, size))
+        size = own.encoded_nbytes(size)
+
+    for number in reversed(range(split)):
+        config, spec = arrays[number], chunk.specs[number]
+        if config.class_name == "zarr.codecs.transpose.TransposeCodec":
+            order = config.instance.order
+            layout = layout.transposed(tuple(order.index(a) for a in range(len(order))))
+            continue
+        given = chunk.specs[number + 1].dtype.to_native_dtype()
+        after = Layout.plain(spec.dtype.to_native_dtype(), spec.shape)
+        filter_ = _filter(config, spec, layout, given, after)
+        stages.append(Stage(filter_, after.size, after))
+        layout = after
+    return Chain(tuple(stages), layout, BYTES)
+
+
+def _filter(
+    config: CodecConfig, spec: Any, before: Layout, given: np.dtype, after: Layout
+) -> Codec:
+    """A codec from array to array."""
+    if config.class_name == "zarr.codecs.numcodecs._codecs.Delta" and before.is_c_order:
+        delta = Delta(config, before.dtype)
+        if delta.dtype == after.dtype and delta.astype == given:
+            return delta
+    return Foreign(config, spec, before=before, given=given, after=after)
+
+
+def _serializer(config: CodecConfig, spec: Any, layout: Layout) -> Codec:
+    if is_zarrs_sharding(config.instance):
+        from gpuzarr.codecs.sharding import Sharding  # which is made of chains
+
+        return Sharding(config, spec, layout)
+    return Foreign(config, spec, after=layout)
+
+
+def _is_bytes(config: CodecConfig) -> bool:
+    return config.class_name == "zarr.codecs.bytes.BytesCodec"
+
+
+def _stored_dtype(dtype: np.dtype, config: CodecConfig) -> np.dtype:
+    endian = config.instance.endian
+    return dtype if endian is None else dtype.newbyteorder(endian)
