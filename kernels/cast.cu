@@ -7,17 +7,14 @@
 //            becomes map_to[k], before all else; both are bits of their types. status[s], 0
 //            before the launch, is set to STATUS_OUT_OF_RANGE; NaN and infinities to integers
 //            always are that. first_tile: prefix sum of ceil(size / 4096)
-//            astype is rounding 1 to integers and 0 to floats, with range 2; where NumPy's
-//            result depends on the processor (floats outside an integer's range), so does what
-//            equals it here
+//            astype is rounding 1 to integers and 0 to floats, with range 2, and 3 for floats to
+//            integers: what is out of range, and so up to the processor, is as on x86-64
 // alignment  elements are aligned to their types
 // limits     complex numbers and elements of other types are not for it; fewer than 2^32 tiles
 // reference  cast, cast_value
 // bytes      reads and writes an element each, 0.47 ms per GB of both together on an H200; about
 //            80 instructions an element: twice that for 4 bytes to 4
 #include "numbers.cuh"
-
-#define ELEMENTS 4096u
 
 GZ_INLINE bool same_number(u64 a, u64 b, u32 kind) {
     if (a == b) return true;

@@ -11,7 +11,8 @@ enum Kind : u32 {
 enum Rounding : u32 { NEAREST_EVEN, TOWARDS_ZERO, TOWARDS_POSITIVE, TOWARDS_NEGATIVE, NEAREST_AWAY };
 
 // What happens to a value that the target cannot hold: a float becomes infinite but with FAIL.
-enum Range : u32 { FAIL, CLAMP, WRAP };
+// AS_X86 is for floats to integers: what the processor gives, and so NumPy's astype there.
+enum Range : u32 { FAIL, CLAMP, WRAP, AS_X86 };
 
 // mantissa * 2^exponent, unless special.
 struct Number {
@@ -44,11 +45,25 @@ GZ_INLINE void store_bits(u8* target, u64 i, u32 width, u64 bits) {
     else ((u64*)target)[i] = bits;
 }
 
+// Elements that one tile of an op on numbers covers.
+#define ELEMENTS 4096u
+
 GZ_INLINE i64 extended(u64 bits, u32 kind) {
     if (kind == KIND_I8) return (i8)bits;
     if (kind == KIND_I16) return (i16)bits;
     if (kind == KIND_I32) return (i32)bits;
     return (i64)bits;
+}
+
+// An integer of any 64 bits as one of its type, which are extended again.
+GZ_INLINE u64 wrapped(u64 bits, u32 kind) {
+    const u32 width = width_of(kind);
+    if (kind % 2 && width < 8) return bits & ((1ull << (8 * width)) - 1);
+    return (u64)extended(bits, kind);
+}
+
+GZ_INLINE double double_of_integer(u64 bits, u32 kind) {
+    return kind == KIND_U64 ? (double)bits : (double)extended(bits, kind);
 }
 
 GZ_INLINE Number unpacked(u64 bits, u32 kind) {
@@ -70,6 +85,8 @@ GZ_INLINE Number unpacked(u64 bits, u32 kind) {
         const i64 value = extended(bits, kind);
         n.negative = value < 0;
         n.mantissa = n.negative ? 0 - (u64)value : (u64)value;
+    } else if (kind == KIND_BOOL) {
+        n.mantissa = bits != 0;
     }
     return n;
 }
@@ -119,9 +136,18 @@ GZ_INLINE u64 float_of(Number n, u32 kind, u32 rounding, u32 range, u32& status)
     return sign | bits;
 }
 
+// A conversion of x86: 32 bits for all that fit them, else 64; too large is the smallest number.
+GZ_INLINE u64 as_x86(Number n, u64 value, bool large, u32 kind) {
+    const bool is_nan = n.special == 2, beyond = n.special || large;
+    if (kind == KIND_U64 && !n.negative && !is_nan) return beyond ? 0 : value;
+    const u64 half = 1ull << (kind < KIND_U32 ? 31 : 63);
+    if (beyond || value > half - !n.negative) return half;
+    return n.negative ? 0 - value : value;
+}
+
 GZ_INLINE u64 integer_of(Number n, u32 kind, u32 rounding, u32 range, u32& status) {
     const u32 width = 8 * width_of(kind);
-    if (n.special) {
+    if (n.special && range != AS_X86) {
         status = STATUS_OUT_OF_RANGE;
         return 0;
     }
@@ -134,6 +160,7 @@ GZ_INLINE u64 integer_of(Number n, u32 kind, u32 rounding, u32 range, u32& statu
         large = n.exponent >= 64 || value >> (64 - n.exponent);
         value = n.exponent >= 64 ? 0 : value << n.exponent;
     }
+    if (range == AS_X86) return as_x86(n, value, large, kind);
     const bool is_signed = kind % 2 == 0;
     const u64 half = 1ull << (width - 1), top = is_signed ? half - 1 : half - 1 + half;
     const u64 limit = !n.negative ? top : is_signed ? half : 0;
@@ -182,4 +209,46 @@ GZ_INLINE u32 bits_of(float value) {
     HalfWord word;
     word.value = value;
     return word.bits;
+}
+
+// A number of 2 bytes nearest to a float.
+GZ_INLINE u16 half_of(float value) {
+    u32 ignored = 0;
+    return (u16)float_of(unpacked(bits_of(value), KIND_F32), KIND_F16, NEAREST_EVEN, CLAMP,
+                         ignored);
+}
+
+GZ_INLINE u16 half_of(double value) {
+    u32 ignored = 0;
+    return (u16)float_of(unpacked(bits_of(value), KIND_F64), KIND_F16, NEAREST_EVEN, CLAMP,
+                         ignored);
+}
+
+GZ_INLINE float float_of_half(u32 bits) {
+    u32 ignored = 0;
+    return single_of((u32)float_of(unpacked(bits, KIND_F16), KIND_F32, NEAREST_EVEN, CLAMP,
+                                   ignored));
+}
+
+// What arithmetic makes of two floats. A NaN among them stays, the first of two, and one that
+// comes of others has the sign bit: as x86 has it, where a GPU forgets what was in a NaN.
+GZ_INLINE float settled(float result, float a, float b) {
+    if (result == result) return result;
+    const u32 bits = a != a ? bits_of(a) : b != b ? bits_of(b) : 0xff800000u;
+    return single_of(bits | 0x00400000u);
+}
+
+GZ_INLINE double settled(double result, double a, double b) {
+    if (result == result) return result;
+    const u64 bits = a != a ? bits_of(a) : b != b ? bits_of(b) : 0xfff0000000000000ull;
+    return double_of(bits | 0x0008000000000000ull);
+}
+
+// A number as NumPy's astype has it.
+GZ_INLINE u64 as_type(u64 bits, u32 from, u32 to) {
+    u32 ignored = 0;
+    if (from == to) return bits;
+    const u32 range = is_float(from) && !is_float(to) ? AS_X86 : WRAP;
+    return converted(unpacked(bits, from), to, is_float(to) ? NEAREST_EVEN : TOWARDS_ZERO, range,
+                     ignored);
 }

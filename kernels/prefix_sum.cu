@@ -16,8 +16,6 @@
 //            elements/s a stream, bound by memory from about 1,000 streams on
 #include "numbers.cuh"
 
-#define ELEMENTS 4096u
-
 GZ_INLINE u64 integer_at(const u8* source, u64 i, u32 kind, u32 width) {
     return (u64)extended(load_bits(source, i, width), kind);
 }
@@ -107,15 +105,16 @@ prefix_sum(const u64* sources, const u64* targets, const u64* sizes, const u32* 
     }
 }
 
-// The sum of two floats of one type.
+// The sum of two floats of one type; of two NaN one stays, as NumPy has it on x86-64.
 GZ_INLINE u64 added(u64 a, u64 b, u32 kind) {
-    if (kind == KIND_F64) return bits_of(double_of(a) + double_of(b));
-    if (kind == KIND_F32) return bits_of(single_of((u32)a) + single_of((u32)b));
-    u32 ignored = 0;                  // rounded once to 24 bits and once to 11: as at once
-    const u32 x = (u32)float_of(unpacked(a, KIND_F16), KIND_F32, NEAREST_EVEN, CLAMP, ignored);
-    const u32 y = (u32)float_of(unpacked(b, KIND_F16), KIND_F32, NEAREST_EVEN, CLAMP, ignored);
-    const u32 sum = bits_of(single_of(x) + single_of(y));
-    return float_of(unpacked(sum, KIND_F32), KIND_F16, NEAREST_EVEN, CLAMP, ignored);
+    if (kind == KIND_F64)
+        return bits_of(settled(double_of(a) + double_of(b), double_of(a), double_of(b)));
+    if (kind == KIND_F32) {
+        const float x = single_of((u32)a), y = single_of((u32)b);
+        return bits_of(settled(x + y, x, y));
+    }
+    const float x = float_of_half((u32)a), y = float_of_half((u32)b);
+    return half_of(settled(x + y, y, x));  // rounded once to 24 bits and once to 11: as at once
 }
 
 extern "C" __global__ void __launch_bounds__(GZ_THREADS)

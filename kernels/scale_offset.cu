@@ -3,7 +3,7 @@
 // layout     size: elements of each stream; types as in numbers.cuh. first_tile: prefix sum of
 //            ceil(size / 4096). scale_offset: floats are computed in their own type (2 bytes:
 //            rounded after each step), integers in doubles; the result is converted to the target
-//            type, to an integer by truncation, as NumPy's astype does. scale_offset_exact: for
+//            type as NumPy's astype does on x86-64. scale_offset_exact: for
 //            integers in their own type; status[s], 0 before the launch, is STATUS_NOT_EXACT
 //            where a division leaves a remainder, STATUS_OUT_OF_RANGE where the type is left
 // alignment  elements are aligned to their types
@@ -13,32 +13,13 @@
 //            doubles, and divisions of 8-byte integers, are bound by arithmetic: about 2 ms
 #include "numbers.cuh"
 
-#define ELEMENTS 4096u
-
-// A number of 2 bytes nearest to a float.
-GZ_INLINE u16 half_of(float value) {
-    u32 ignored = 0;
-    return (u16)float_of(unpacked(bits_of(value), KIND_F32), KIND_F16, NEAREST_EVEN, CLAMP,
-                         ignored);
-}
-
-GZ_INLINE float float_of_half(u16 bits) {
-    u32 ignored = 0;
-    return single_of((u32)float_of(unpacked(bits, KIND_F16), KIND_F32, NEAREST_EVEN, CLAMP,
-                                   ignored));
-}
-
 extern "C" __global__ void __launch_bounds__(GZ_THREADS)
 scale_offset(const u64* sources, const u64* targets, const u64* sizes, const u32* first_tile,
              u32 count, u32 from, u32 to, double scale, double offset) {
     const u32 width = width_of(from), target_width = width_of(to);
     const u32 between = is_float(from) ? from : KIND_F64;
-    const u32 rounding = is_float(to) ? NEAREST_EVEN : TOWARDS_ZERO;
-    u32 ignored = 0;
-    const u16 half_scale = (u16)float_of(unpacked(bits_of(scale), KIND_F64), KIND_F16,
-                                         NEAREST_EVEN, CLAMP, ignored);
-    const u16 half_offset = (u16)float_of(unpacked(bits_of(offset), KIND_F64), KIND_F16,
-                                          NEAREST_EVEN, CLAMP, ignored);
+    const float single_scale = from == KIND_F16 ? float_of_half(half_of(scale)) : (float)scale;
+    const float single_offset = from == KIND_F16 ? float_of_half(half_of(offset)) : (float)offset;
     Tile tile = tiles_of_block(first_tile, count);
     while (take(tile, first_tile)) {
         const u8* source = (const u8*)sources[tile.stream];
@@ -48,18 +29,19 @@ scale_offset(const u64* sources, const u64* targets, const u64* sizes, const u32
         for (u64 i = start + threadIdx.x; i < stop; i += blockDim.x) {
             u64 bits = load_bits(source, i, width);
             if (from == KIND_F16) {
-                const u16 ratio = half_of(float_of_half((u16)bits) / float_of_half(half_scale));
-                bits = half_of(float_of_half(ratio) + float_of_half(half_offset));
+                const float value = float_of_half((u32)bits);
+                const u16 ratio = half_of(settled(value / single_scale, value, value));
+                const float x = float_of_half(ratio);
+                bits = half_of(settled(x + single_offset, x, x));
             } else if (from == KIND_F32) {
-                bits = bits_of(single_of((u32)bits) / (float)scale + (float)offset);
+                const float value = single_of((u32)bits);
+                bits = bits_of(settled(value / single_scale + single_offset, value, value));
             } else {
-                const double value = from == KIND_F64   ? double_of(bits)
-                                     : from == KIND_U64 ? (double)bits
-                                                        : (double)extended(bits, from);
-                bits = bits_of(value / scale + offset);
+                const double value =
+                    from == KIND_F64 ? double_of(bits) : double_of_integer(bits, from);
+                bits = bits_of(settled(value / scale + offset, value, value));
             }
-            if (to != between)
-                bits = converted(unpacked(bits, between), to, rounding, WRAP, ignored);
+            bits = as_type(bits, between, to);
             store_bits(target, i, target_width, bits);
         }
     }
@@ -90,16 +72,15 @@ scale_offset_exact(const u64* sources, const u64* targets, const u64* sizes,
             } else {
                 const i64 value = extended(bits, kind);
                 if (scale == -1) {    // the quotient of the smallest number is none
-                    inside = value != -top - 1 || bits_of_kind < 64;
-                    result = 0 - (u64)value;
+                    result = (u64)offset - (u64)value;
+                    inside = value > 0 ? (i64)result < offset : (i64)result >= offset;
                 } else {
                     exact = value % scale == 0;
-                    result = (u64)(value / scale);
+                    const i64 ratio = value / scale;
+                    result = (u64)ratio + (u64)offset;
+                    inside = offset < 0 ? (i64)result < ratio : (i64)result >= ratio;
                 }
-                const i64 ratio = (i64)result;
-                result += (u64)offset;
                 const i64 sum = (i64)result;
-                inside &= offset < 0 ? sum < ratio : sum >= ratio;
                 if (is_signed) inside &= sum >= -top - 1 && sum <= top;
                 else inside &= sum >= 0 && (u64)sum <= 2 * (u64)top + 1;
             }

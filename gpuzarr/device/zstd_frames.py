@@ -17,7 +17,8 @@ _MAGIC = 0xFD2FB528
 _CONTENT_SIZE_BYTES = np.array([0, 2, 4, 8])
 _BITS_OF_BYTES = np.array([(1 << 8 * n) - 1 if n < 8 else -1 for n in range(9)])
 _DICTIONARY_BYTES = np.array([0, 1, 2, 4])
-_RLE, _RESERVED = 1, 3
+_RLE, _COMPRESSED, _RESERVED = 1, 2, 3
+_LARGEST_BLOCK = 128 << 10
 
 
 def plain_frames(
@@ -28,7 +29,8 @@ def plain_frames(
 ) -> NDArray[np.bool_]:
     """Which streams are exactly one frame that declares the expected content size.
 
-    The frame must need no dictionary, and end where its stream ends.
+    The frame must need no dictionary, and end where its stream ends. Blocks have at most 128 KiB,
+    and those that are not compressed no more than the expected bytes together.
     """
     ends = offsets + sizes
     plain = sizes >= 9
@@ -49,14 +51,16 @@ def plain_frames(
     plain &= content == expected
     position = position + content_bytes
 
-    running = plain.copy()
+    running, plain_bytes = plain.copy(), np.zeros(len(sizes), np.int64)
     while running.any():
         plain &= ~(running & (position + 3 > ends))  # cut where a block should begin
         running &= plain
         header = integers_at(arena, position, 3, running)
         kind, size = (header >> 1) & 3, header >> 3
         position = np.where(running, position + 3 + np.where(kind == _RLE, 1, size), position)
-        plain &= ~(running & (kind == _RESERVED))
+        plain_bytes += np.where(running & (kind != _COMPRESSED), size, 0)
+        plain &= ~(running & ((kind == _RESERVED) | (size > _LARGEST_BLOCK)))
+        plain &= plain_bytes <= expected
         running &= plain & (header & 1 == 0) & (position <= ends)
     checksum = np.where((descriptor >> 2) & 1, 4, 0)
     whole: NDArray[np.bool_] = plain & (position + checksum == ends)
@@ -75,3 +79,42 @@ def integers_at(
         picked = arena[np.minimum(at + byte, len(arena) - 1)].astype(np.int64)
         value |= picked << (8 * byte)
     return np.where(where, value, 0)
+
+
+MOST_WINDOW = (1 << 27) + 1
+"""Bytes of history that libzstd keeps for a frame that it decodes piece by piece, at most."""
+
+_SKIPPABLE = 0x184D2A50
+
+
+def largest_window(data: memoryview) -> int:
+    """Bytes of history that the frames of a stream need, at most, up to where they are damaged."""
+    at, largest = 0, 0
+    while at + 6 <= len(data):
+        magic = int.from_bytes(data[at : at + 4], "little")
+        if magic & ~15 == _SKIPPABLE:
+            at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+            continue
+        if magic != _MAGIC:
+            break
+        descriptor = data[at + 4]
+        is_single, flag = descriptor >> 5 & 1, descriptor >> 6
+        window = _window(data[at + 5])
+        at += 6 - is_single + int(_DICTIONARY_BYTES[descriptor & 3])
+        nbytes = 1 if flag == 0 and is_single else int(_CONTENT_SIZE_BYTES[flag])
+        if is_single:
+            window = int.from_bytes(data[at : at + nbytes], "little") + (256 if nbytes == 2 else 0)
+        largest, at, is_last = max(largest, window), at + nbytes, False
+        while not is_last and at + 3 <= len(data):
+            header = int.from_bytes(data[at : at + 3], "little")
+            is_last = bool(header & 1)
+            at += 3 + (1 if header >> 1 & 3 == _RLE else header >> 3)
+        if not is_last:
+            break
+        at += 4 * (descriptor >> 2 & 1)
+    return largest
+
+
+def _window(descriptor: int) -> int:
+    base = 1 << (10 + (descriptor >> 3))
+    return base + base // 8 * (descriptor & 7)

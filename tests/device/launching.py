@@ -261,6 +261,11 @@ class Kernels:
 
     def checksum(self, algorithm: str, data: Sequence[bytes], shift: int = 0) -> list[int]:
         sources = [Memory(d, shift=shift) for d in data]
+        if algorithm == "xxh64":
+            found, sizes = Memory(nbytes=4 * len(data)), np.array([len(d) for d in data], np.uint64)
+            args = [addresses(sources), sizes, np.uint32(len(data)), found]
+            self.launch("xxh64", "xxh64", args, threads=64)
+            return found.array(np.uint32).tolist()
         crc = algorithm.startswith("crc")
         first = tiles([up(len(d), 32768 if crc else TILE) for d in data])
         sizes, count = np.array([len(d) for d in data], np.uint64), np.uint32(len(data))
@@ -326,12 +331,12 @@ class Kernels:
         return outputs, first_stream, table
 
     def zstd_frames(self, data: Sequence[bytes], expected: Sequence[int], shift: int = 0) -> Any:
-        """Which streams are plain."""
+        """Which streams are plain: 1, or 2 with a checksum."""
         sources, plain = [Memory(d, shift=shift) for d in data], Memory(nbytes=4 * len(data))
         sizes = [np.array(n, np.uint64) for n in ([len(d) for d in data], expected)]
         args = [addresses(sources), *sizes, np.uint32(len(data)), plain]
         self.launch("zstd_frames", "zstd_frames", args)
-        return plain.array(np.uint32).astype(bool).tolist()
+        return plain.array(np.uint32).tolist()
 
     def blosc_table(
         self, chunks: Sequence[bytes], expected: Sequence[int]
@@ -452,6 +457,36 @@ class Kernels:
         extra = [kind, np.uint32(np.dtype(dtype).itemsize), carries]
         return self.numbers(("prefix_sum", "prefix_sum"), values, dtype, extra)[1]
 
+    def difference(
+        self, values: Sequence[np.ndarray], dtype: Any, first_fits: bool = False
+    ) -> tuple[list[int], list[np.ndarray]]:
+        kinds = [np.uint32(KINDS.index(np.dtype(d).str[1:])) for d in (values[0].dtype, dtype)]
+        extra = [*kinds, np.uint32(first_fits)]
+        return self.numbers(("difference", "difference"), values, dtype, extra, True)
+
+    def differences(
+        self, data: Sequence[bytes], width: int, shift: tuple[int, int] = (0, 0)
+    ) -> list[bytes]:
+        """Of integers of this width."""
+        return self.streams("difference", f"difference_{width}", data, TILE, shift=shift)
+
+    def offset_scale(
+        self, values: Sequence[np.ndarray], scale: Any, offset: Any, dtype: Any, rounds: bool
+    ) -> list[np.ndarray]:
+        kinds = [np.uint32(KINDS.index(np.dtype(d).str[1:])) for d in (values[0].dtype, dtype)]
+        whole = 0
+        if values[0].dtype.kind in "iu" and isinstance(offset, int):
+            whole = 2 if isinstance(scale, int) else 1
+        integers = [np.int64(scale if whole == 2 else 0), np.int64(offset if whole else 0)]
+        extra = [*kinds, np.float64(scale), np.float64(offset), *integers]
+        extra += [np.uint32(whole), np.uint32(rounds)]
+        return self.numbers(("offset_scale", "offset_scale"), values, dtype, extra)[1]
+
+    def offset_scale_exact(
+        self, values: Sequence[np.ndarray], scale: int, offset: int
+    ) -> tuple[list[int], list[np.ndarray]]:
+        return self._exact(("offset_scale", "offset_scale_exact"), values, scale, offset)
+
     def scale_offset(
         self, values: Sequence[np.ndarray], scale: float, offset: float, dtype: Any
     ) -> list[np.ndarray]:
@@ -462,11 +497,16 @@ class Kernels:
     def scale_offset_exact(
         self, values: Sequence[np.ndarray], scale: int, offset: int
     ) -> tuple[list[int], list[np.ndarray]]:
+        return self._exact(("scale_offset", "scale_offset_exact"), values, scale, offset)
+
+    def _exact(
+        self, kernel: tuple[str, str], values: Sequence[np.ndarray], scale: int, offset: int
+    ) -> tuple[list[int], list[np.ndarray]]:
         dtype = values[0].dtype
         wide = np.uint64 if dtype == np.uint64 else np.int64
         both = [wide(n).astype(np.int64) for n in (scale, offset)]
         extra = [np.uint32(KINDS.index(dtype.str[1:])), *both]
-        return self.numbers(("scale_offset", "scale_offset_exact"), values, dtype, extra, True)
+        return self.numbers(kernel, values, dtype, extra, True)
 
     def cast_value(
         self,
@@ -478,7 +518,10 @@ class Kernels:
     ) -> tuple[list[int], list[np.ndarray]]:
         source, target = values[0].dtype, np.dtype(dtype)
         kinds = [np.uint32(KINDS.index(d.str[1:])) for d in (source, target)]
-        rules = [np.uint32(ROUNDINGS.index(rounding)), np.uint32(RANGES.index(out_of_range))]
+        rules = [
+            np.uint32(ROUNDINGS.index(rounding)),
+            np.uint32([*RANGES, "as_x86"].index(out_of_range)),
+        ]
         entries = [
             np.array(list(side), d).view(f"u{d.itemsize}").astype(np.uint64)
             for side, d in (
@@ -491,7 +534,8 @@ class Kernels:
 
     def cast(self, values: Sequence[np.ndarray], dtype: Any) -> list[np.ndarray]:
         rounding = "nearest-even" if np.dtype(dtype).kind == "f" else "towards-zero"
-        return self.cast_value(values, dtype, rounding, "wrap")[1]
+        as_x86 = values[0].dtype.kind == "f" and np.dtype(dtype).kind in "iu"
+        return self.cast_value(values, dtype, rounding, "as_x86" if as_x86 else "wrap")[1]
 
     def bit_unpack(
         self, data: Sequence[bytes], counts: Sequence[int], padding: int, msb: bool, shift: int = 0
@@ -513,6 +557,17 @@ class Kernels:
         self.launch("bit_unpack", "bit_unpack", args)
         verdicts = status.array(np.uint32).tolist()
         return [(v, t.bytes()) for v, t in zip(verdicts, targets, strict=True)]
+
+    def bit_pack(
+        self, data: Sequence[bytes], padding: int, msb: bool, shift: int = 0
+    ) -> list[bytes]:
+        sources = [Memory(d, shift=shift) for d in data]
+        targets = [Memory(nbytes=up(len(d), 8) + (padding > 0), shift=shift) for d in data]
+        args = [addresses(sources), addresses(targets)]
+        args += [np.array([len(d) for d in data], np.uint64)]
+        args += [tiles([max(1, up(len(d), TILE)) for d in data]), np.uint32(len(data))]
+        self.launch("bit_pack", "bit_pack", [*args, np.uint32(padding), np.uint32(msb)])
+        return [t.bytes() for t in targets]
 
 
 def axis_words(count: int, source: int, target: int) -> list[int]:

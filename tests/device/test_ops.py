@@ -354,11 +354,18 @@ def _fletcher32(data: bytes) -> int:
     return int.from_bytes(bytes(Fletcher32().encode(data))[-4:], "little")
 
 
+def _xxh64(data: bytes) -> int:
+    """Which ends a frame."""
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    return int.from_bytes(frame[-4:], "little")
+
+
 CHECKSUMS = {
     "crc32": zlib.crc32,
     "crc32c": google_crc32c.value,
     "adler32": zlib.adler32,
     "fletcher32": _fletcher32,
+    "xxh64": _xxh64,
 }
 
 
@@ -762,16 +769,16 @@ def _frames() -> list[tuple[bytes, int]]:
     return [*frames, (skippable + plain, size), (plain + skippable, size), (plain + b"x", size)]
 
 
-def _is_plain(stream: bytes, size: int) -> bool:
-    """What the library says of a stream."""
+def _is_plain(stream: bytes, size: int) -> int:
+    """What the library says of a stream: 2 with a checksum."""
     try:
         told = zstandard.get_frame_parameters(stream)
         decoder = zstandard.ZstdDecompressor().decompressobj()
         decoded = decoder.decompress(stream)
     except zstandard.ZstdError:
-        return False
+        return 0
     ends = decoder.eof and not decoder.unused_data
-    return ends and told.content_size == len(decoded) == size and not told.has_checksum
+    return (1 + told.has_checksum) * (ends and told.content_size == len(decoded) == size)
 
 
 @pytest.mark.parametrize("shift", [0, 3])
@@ -780,13 +787,18 @@ def test_zstd_frames(ops: Kernels, shift: int) -> None:
     expected = [reference.zstd_frame(*f) for f in _frames()]
     assert expected == [_is_plain(*f) for f in _frames()]
     assert ops.zstd_frames(streams, sizes, shift) == expected
-    assert sum(expected) == 4
+    assert [expected.count(n) for n in (1, 2)] == [4, 4]
     assert ops.zstd_frames([], []) == []
 
 
 def test_cut_and_changed_zstd_frames(ops: Kernels) -> None:
     """As the host checks them."""
     rng, streams, sizes = np.random.default_rng(8), [], []
+    of_one_byte = b"\x28\xb5\x2f\xfd\xa0" + (1 << 18).to_bytes(4, "little")
+    for nbytes in (1 << 17, (1 << 17) + 1):  # the first of two blocks, of two bytes in all
+        blocks = [nbytes << 3 | 2, ((1 << 18) - nbytes) << 3 | 3]
+        streams.append(of_one_byte + b"".join(b.to_bytes(3, "little") + b"x" for b in blocks))
+        sizes.append(1 << 18)
     for frame, size in _frames():
         for _ in range(40):
             changed = bytearray(
@@ -803,6 +815,7 @@ def test_cut_and_changed_zstd_frames(ops: Kernels) -> None:
     lengths = np.array([len(s) for s in streams], np.int64)
     ends = arena, np.cumsum(lengths) - lengths, lengths, np.array(sizes, np.int64)
     on_host = plain_frames(*ends)
-    checksum = [len(s) > 4 and bool(s[4] & 4) for s in streams]
-    assert found == [bool(p) and not c for p, c in zip(on_host, checksum, strict=True)]
-    assert 20 < sum(found) < len(found) // 2
+    checksum = [len(s) > 4 and s[4] >> 2 & 1 for s in streams]
+    assert found == [p * (1 + c) for p, c in zip(on_host.tolist(), checksum, strict=True)]
+    assert found.count(1) > 20
+    assert 20 < found.count(2) < len(found) // 2

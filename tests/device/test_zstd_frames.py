@@ -90,3 +90,30 @@ def test_what_the_scan_calls_plain_the_library_decodes_to_the_expected_size() ->
         if is_plain:
             assert zstandard.frame_content_size(mutated) == 3000
             assert zstandard.get_frame_parameters(mutated).dict_id == 0
+
+
+def of_blocks(declared: int, *blocks: tuple[int, int]) -> bytes:
+    """A frame of blocks of these kinds (0 raw, 1 of one byte) and sizes."""
+    frame = b"\x28\xb5\x2f\xfd\xa0" + declared.to_bytes(4, "little")
+    for number, (kind, size) in enumerate(blocks, start=1):
+        header = size << 3 | kind << 1 | (number == len(blocks))
+        frame += header.to_bytes(3, "little") + bytes(1 if kind else size)
+    return frame
+
+
+def test_blocks_that_are_too_large_are_not_plain() -> None:
+    """What they say would be written is compared before any decoder sees it."""
+    large, most = 1 << 18, 1 << 17
+    fine = [of_blocks(large, (0, most), (1, most)), of_blocks(300, (0, 100), (1, 200))]
+    assert scan(fine, [large, 300]) == [True, True]
+    assert [len(zstandard.decompress(f)) for f in fine] == [large, 300]
+    bad = [
+        of_blocks(large, (1, large)),
+        of_blocks(large, (0, most + 1), (1, most - 1)),
+        of_blocks(300, (0, 100), (1, 201)),
+        of_blocks(300, (1, 300), (0, 1)),
+    ]
+    assert not any(scan(bad, [large, large, 300, 300]))
+    for frame in bad[2:]:
+        with pytest.raises(zstandard.ZstdError):
+            zstandard.ZstdDecompressor().decompress(frame)

@@ -4,11 +4,14 @@ The functions take and give bytes of single streams, or arrays; kernels do the s
 The status of a stream is the same number everywhere.
 """
 
-from gpuzarr.device.reference.bits import bit_shuffle, bit_unpack, bit_unshuffle
-from gpuzarr.device.reference.checksums import adler32, crc32, crc32c, fletcher32
+from gpuzarr.device.reference.bits import bit_pack, bit_shuffle, bit_unpack, bit_unshuffle
+from gpuzarr.device.reference.checksums import adler32, crc32, crc32c, fletcher32, xxh64
 from gpuzarr.device.reference.numbers import (
     cast,
     cast_value,
+    difference,
+    offset_scale,
+    offset_scale_exact,
     prefix_sum,
     scale_offset,
     scale_offset_exact,
@@ -28,6 +31,7 @@ from gpuzarr.device.reference.streams import (
 __all__ = [
     "Status",
     "adler32",
+    "bit_pack",
     "bit_shuffle",
     "bit_unpack",
     "bit_unshuffle",
@@ -41,11 +45,14 @@ __all__ = [
     "copy",
     "crc32",
     "crc32c",
+    "difference",
     "equals_fill",
     "fill",
     "fletcher32",
     "gather",
     "lz4_decode",
+    "offset_scale",
+    "offset_scale_exact",
     "permute",
     "place",
     "prefix_sum",
@@ -54,5 +61,6 @@ __all__ = [
     "shuffle",
     "unshuffle",
     "unshuffle_place",
+    "xxh64",
     "zstd_frame",
 ]

@@ -38,3 +38,16 @@ def bit_unpack(data: bytes, first_bit: int, count: int, most_significant_first: 
     packed = np.frombuffer(data, np.uint8)
     bits = np.unpackbits(packed, bitorder="big" if most_significant_first else "little")
     return bits[first_bit : first_bit + count].tobytes()
+
+
+def bit_pack(data: bytes, padding: str, most_significant_first: bool) -> bytes:
+    """A bit for each byte, set where it is not 0: what `bit_unpack` undoes; unused bits are 0.
+
+    With `padding`, "first" or "last", a byte that holds their number stands there.
+    """
+    bits = np.frombuffer(data, np.uint8) != 0
+    packed = np.packbits(bits, bitorder="big" if most_significant_first else "little").tobytes()
+    unused = bytes([-len(data) % 8])
+    if padding == "none":
+        return packed
+    return unused + packed if padding == "first" else packed + unused

@@ -33,6 +33,38 @@ def prefix_sum(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
     return result
 
 
+def difference(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The first number and the differences of neighbours, in the values' dtype, as `dtype`."""
+    result = values.copy()
+    with np.errstate(all="ignore"):
+        for i in range(1, len(values)):
+            result[i] = values[i] - values[i - 1]
+        return result.astype(dtype)
+
+
+def offset_scale(
+    values: NDArray[Any], scale: float, offset: float, dtype: Any, rounds: bool
+) -> NDArray[Any]:
+    """``(values - offset) * scale`` as `dtype`, as numcodecs' FixedScaleOffset encodes.
+
+    Rounded to whole numbers where `rounds` is set; integers by an integer of Python stay integers.
+    """
+    with np.errstate(all="ignore"):
+        result = (values - offset) * scale
+        return (np.around(result) if rounds else result).astype(dtype)
+
+
+def offset_scale_exact(
+    values: NDArray[Any], scale: int, offset: int
+) -> tuple[Status, NDArray[Any]]:
+    """``(values - offset) * scale`` in their own integer type, which must hold it."""
+    limits = np.iinfo(values.dtype)
+    products = [(int(v) - offset) * scale for v in values]
+    if any(not limits.min <= p <= limits.max for p in products):
+        return Status.OUT_OF_RANGE, values
+    return Status.OK, np.array(products, values.dtype)
+
+
 def scale_offset(values: NDArray[Any], scale: float, offset: float, dtype: Any) -> NDArray[Any]:
     """``values / scale + offset`` as `dtype`, as numcodecs' FixedScaleOffset decodes."""
     with np.errstate(all="ignore"):

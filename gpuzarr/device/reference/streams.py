@@ -247,25 +247,29 @@ def blosc_select(
     ]
 
 
-def zstd_frame(data: bytes, expected: int) -> bool:
+def zstd_frame(data: bytes, expected: int) -> int:
     """Whether a stream is one plain Zstandard frame that declares `expected` decoded bytes.
 
-    It needs no dictionary and has no checksum. Format: RFC 8878, section 3.1.1.
+    It needs no dictionary, its blocks have at most 128 KiB, and those that are not compressed no
+    more than `expected` bytes together. 1 if nothing stands behind its blocks, 2 if a checksum
+    does, else 0. Format: RFC 8878, section 3.1.1.
     """
     if len(data) < 9 or data[:4] != b"\x28\xb5\x2f\xfd":
-        return False
+        return 0
     flag, single_segment = data[4] >> 6, data[4] >> 5 & 1
     nbytes = 1 << flag if flag else single_segment
     at = 6 - single_segment
-    if data[4] & 15 or not nbytes or at + nbytes > len(data):
-        return False
+    if data[4] & 11 or not nbytes or at + nbytes > len(data):
+        return 0
     declared = int.from_bytes(data[at : at + nbytes], "little") + (256 if nbytes == 2 else 0)
     at += nbytes
-    is_last = False
+    is_last, plain_bytes = False, 0
     while declared == expected and not is_last:
         header = int.from_bytes(data[at : at + 3], "little")
         kind, is_last = header >> 1 & 3, bool(header & 1)
-        if at + 3 > len(data) or kind == 3:
-            return False
+        plain_bytes += 0 if kind == 2 else header >> 3
+        if at + 3 > len(data) or kind == 3 or header >> 3 > 1 << 17 or plain_bytes > expected:
+            return 0
         at += 3 + (1 if kind == 1 else header >> 3)
-    return is_last and at == len(data)
+    checksum = data[4] >> 2 & 1
+    return 1 + checksum if is_last and at + 4 * checksum == len(data) else 0
