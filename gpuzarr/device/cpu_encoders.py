@@ -15,8 +15,8 @@ numcodecs.blosc.use_threads = False  # one thread per stream: the batch is what 
 
 Encode = Callable[[memoryview], bytes]
 
-_BLOSC_MOST = 2**31 - 1 - 16
-_LZ4_MOST = 0x7E000000
+MOST = {"blosc": 2**31 - 1 - 16, "lz4": 0x7E000000}
+"""Bytes of a stream, where the format sets an end to them."""
 
 
 def zstd(options: dict[str, Any], dtype: np.dtype) -> Encode:
@@ -46,7 +46,7 @@ def lz4(options: dict[str, Any], dtype: np.dtype) -> Encode:
     acceleration = options["acceleration"]
 
     def encode(source: memoryview) -> bytes:
-        _check_size(source, _LZ4_MOST)
+        _check_size(source, MOST["lz4"])
         return numcodecs.lz4.compress(source, acceleration)  # type: ignore[no-any-return]
 
     return encode
@@ -62,7 +62,7 @@ def blosc(options: dict[str, Any], dtype: np.dtype) -> Encode:
         typesize = dtype.itemsize
 
     def encode(source: memoryview) -> bytes:
-        _check_size(source, _BLOSC_MOST)
+        _check_size(source, MOST["blosc"])
         return numcodecs.blosc.compress(  # type: ignore[no-any-return]
             source, name, clevel, shuffle, blocksize, typesize
         )

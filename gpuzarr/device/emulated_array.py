@@ -134,10 +134,14 @@ class EmulatedArray:
             "a NumPy array explicitly."
         )
 
-    def __array_function__(self, *args: Any, **kwargs: Any) -> Any:
-        return NotImplemented  # it is a duck array to libraries, of which NumPy computes nothing
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy makes views of it, as of CuPy's, but computes nothing."""
+        if function is np.broadcast_to and args[0] is self:
+            return EmulatedArray(np.broadcast_to(self._view, *args[1:], **kwargs))
+        return NotImplemented
 
-    __array_ufunc__ = __array_function__
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        return NotImplemented  # it is a duck array to libraries
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return _DLPACK_EXTENSION

@@ -19,13 +19,22 @@ import numcodecs.zstd
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuzarr.device import emulator_runtime
+from gpuzarr.device import emulated_formats, emulator_runtime
 
-SUCCESS, CANNOT_DECOMPRESS = 0, 12
+SUCCESS, CANNOT_DECOMPRESS, OUTPUT_TOO_SMALL = 0, 12, 15
 """Of nvcompStatus_t."""
 
-ALIGNMENTS = {"lz4": 1, "snappy": 1, "zstd": 1, "deflate": 4}
-"""Of compressed streams, as nvCOMP 6.0 asks for them."""
+ALIGNMENTS = {
+    "lz4": (1, 1),
+    "snappy": (1, 1),
+    "zstd": (1, 1),
+    "deflate": (4, 1),
+    "gdeflate": (4, 1),
+    "bitcomp": (8, 8),
+    "ans": (16, 16),
+    "cascaded": (4, 8),
+}
+"""Of encoded streams and of their targets, as nvCOMP 6.0 asks for them."""
 
 
 class BrokenStreamError(Exception):
@@ -46,16 +55,15 @@ def decompress(
     BrokenStreamError
         If the real library would do anything.
     """
-    decode, runtime = _DECODERS[codec], emulator_runtime.load()
+    decode, runtime = _decoder(codec), emulator_runtime.load()
     status, found = np.zeros(len(source), np.int32), np.zeros(len(source), np.int64)
     streams = zip(*(a.tolist() for a in (source, size, capacity, target)), strict=True)
     for number, (begin, nbytes, room, end) in enumerate(streams):
-        if begin % ALIGNMENTS[codec]:
-            raise BrokenStreamError(f"{codec}: stream {number} at {begin:#x} is not aligned")
+        check_aligned(codec, number, (begin, end), ALIGNMENTS[codec])
         try:
-            data = decode(_memory(begin, nbytes), room)
+            data = decode(memory(begin, nbytes), room)
         except _RefusedError:
-            status[number] = CANNOT_DECOMPRESS
+            status[number] = OUTPUT_TOO_SMALL if codec == "bitcomp" else CANNOT_DECOMPRESS
             continue
         found[number] = len(data)
         if len(data):
@@ -68,7 +76,17 @@ class _RefusedError(Exception):
     """A stream that the library promises to refuse."""
 
 
-def _memory(address: int, nbytes: int) -> bytes:
+def check_aligned(
+    codec: str, number: int, ends: tuple[int, int], alignments: tuple[int, int]
+) -> None:
+    """Refuse addresses of a stream and of its target that the library would not take."""
+    for address, alignment in zip(ends, alignments, strict=True):
+        if address % alignment:
+            raise BrokenStreamError(f"{codec}: stream {number} at {address:#x} is not aligned")
+
+
+def memory(address: int, nbytes: int) -> bytes:
+    """What is there."""
     return ctypes.string_at(address, nbytes) if nbytes else b""
 
 
@@ -82,6 +100,8 @@ def _lz4(data: bytes, room: int) -> Any:
 
 
 def _zstd(data: bytes, room: int) -> Any:
+    if len(data) > 8 and data[4] & 4:  # a checksum, which the library does not look at
+        data = data[:4] + bytes([data[4] & ~4]) + data[5:-4]
     try:
         return _fitting(numcodecs.zstd.decompress(data), room, "zstd")
     except (RuntimeError, ValueError) as error:
@@ -110,6 +130,36 @@ def _fitting(found: Any, room: int, codec: str) -> Any:
     if len(found) > room:
         raise _RefusedError
     return found
+
+
+class _StandIn:
+    """A decoder of one batch for a format that only nvCOMP knows."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec, self._element = codec, 0
+
+    def __call__(self, data: bytes, room: int) -> Any:
+        """A stream; of Cascaded, all of a batch have elements of one size."""
+        codec = self._codec
+        try:
+            found = emulated_formats.decode(codec, data)
+        except emulated_formats.UnknownStreamError as error:
+            if codec in ("gdeflate", "ans"):
+                raise _RefusedError from error
+            raise BrokenStreamError(str(error)) from error
+        except emulated_formats.DamagedStreamError as error:
+            if codec == "ans":
+                raise _RefusedError from error
+            raise BrokenStreamError(str(error)) from error
+        element = emulated_formats.element_of(data)
+        if codec == "cascaded" and self._element not in (0, element):
+            raise BrokenStreamError(f"cascaded: elements of {self._element} and {element} bytes")
+        self._element = element
+        return _fitting(found, room, codec)
+
+
+def _decoder(codec: str) -> Callable[[bytes, int], Any]:
+    return _StandIn(codec) if codec in emulated_formats.NAMES else _DECODERS[codec]
 
 
 _DECODERS: dict[str, Callable[[bytes, int], Any]] = {

@@ -67,6 +67,8 @@ class Nvcomp:
     ----------
     path, version, cuda
         Its file, its version as (6, 0, 0), and that of the CUDA runtime within, as (13, 4).
+    is_6
+        Whether it has the calls of 6.0.
 
     Raises
     ------
@@ -83,8 +85,8 @@ class Nvcomp:
                 f"nvCOMP cannot be used: expected 5.2 or later and before 7, found {found} "
                 f"in {self.path}; {_ADVICE}."
             )
-        self._is_6 = self.version >= (6,)
-        self._say = self._bound("nvcompGetStatusString", ctypes.c_int32)
+        self.is_6 = self.version >= (6,)
+        self._say = self.bound("nvcompGetStatusString", ctypes.c_int32)
         self._say.restype = ctypes.c_char_p
         self._calls = {name: self._calls_of(codec) for name, codec in CODECS.items()}
 
@@ -109,7 +111,7 @@ class Nvcomp:
         """
         calls, found = self._of(codec), Requirements()
         status = calls.alignments(calls.options, ctypes.byref(found))
-        self._check(status, f"tell the alignments of {codec}")
+        self.check(status, f"tell the alignments of {codec}")
         return Alignments(found.input, found.output, found.temp)
 
     def temp_bytes(self, codec: str, count: int, largest: int, total: int, stream: int = 0) -> int:
@@ -122,8 +124,8 @@ class Nvcomp:
         """
         calls, found = self._of(codec), _size()
         args = count, largest, calls.options, ctypes.byref(found), total
-        status = calls.temp_bytes(*args, stream) if self._is_6 else calls.temp_bytes(*args)
-        self._check(status, f"decompress {codec} streams of {largest:,} bytes")
+        status = calls.temp_bytes(*args, stream) if self.is_6 else calls.temp_bytes(*args)
+        self.check(status, f"decompress {codec} streams of {largest:,} bytes")
         return found.value
 
     def decompress(
@@ -161,7 +163,7 @@ class Nvcomp:
         if count:
             refused = calls.decompress(source, size, capacity, found, count, temp, temp_bytes,
                                        target, calls.options, status, stream)  # fmt: skip
-            self._check(refused, f"decompress {count} {codec} streams")
+            self.check(refused, f"decompress {count} {codec} streams")
 
     def words(self, status: int) -> str:
         """What the library says of a status, for use within a sentence."""
@@ -178,24 +180,38 @@ class Nvcomp:
     def _calls_of(self, codec: Codec) -> _Calls:
         kind, stem = codec.options, f"nvcompBatched{codec.symbol}Decompress"
         options = kind(backend=CUDA_BACKEND)
-        if isinstance(options, AnsOptions) and self._is_6:
+        if isinstance(options, AnsOptions) and self.is_6:
             options.element = ANY_ELEMENT
         temp: list[type] = [_size, _size, kind, ctypes.POINTER(_size), _size]
         name = f"{stem}GetTempSizeAsync"
-        if self._is_6:
+        if self.is_6:
             name, temp = f"{stem}GetTempSize", [*temp, _address]
         batch = [_address, _address, _address, _address, _size, _address, _size, _address]
         return _Calls(
             options,
-            self._bound(f"{stem}GetRequiredAlignments", kind, ctypes.POINTER(Requirements)),
-            self._bound(name, *temp),
-            self._bound(f"{stem}Async", *batch, kind, _address, _address),
+            self.bound(f"{stem}GetRequiredAlignments", kind, ctypes.POINTER(Requirements)),
+            self.bound(name, *temp),
+            self.bound(f"{stem}Async", *batch, kind, _address, _address),
         )
 
-    def _bound(self, name: str, *types: type) -> ctypes._NamedFuncPointer:
+    def bound(self, name: str, *types: type) -> ctypes._NamedFuncPointer:
+        """One of the library's functions, that takes arguments of these types.
+
+        Raises
+        ------
+        DeviceError
+            If there is none of this name.
+        """
         return _function(self._library, self.path, name, *types)
 
-    def _check(self, status: int, what: str) -> None:
+    def check(self, status: int, what: str) -> None:
+        """Whether a call was good.
+
+        Raises
+        ------
+        DeviceError
+            If it was not, with the library's words.
+        """
         if status != NvcompStatus.SUCCESS:
             raise DeviceError(f"nvCOMP cannot {what}: {self.words(status)} (status {status}).")
 

@@ -120,28 +120,112 @@ class CascadedOptions(ctypes.Structure):
     ]
 
 
+# --- structures for compressing -------------------------------------------------------------------
+
+
+class NoCompressOptions(ctypes.Structure):
+    """Of Snappy and Zstd, which has no level."""
+
+    _fields_ = [("unused", ctypes.c_uint8 * 64)]
+
+
+class Lz4CompressOptions(ctypes.Structure):
+    """Elements may be shuffled by bits, which is nvCOMP's own and no Blosc."""
+
+    _fields_ = [("element", _int), ("bit_shuffle", _int), ("unused", ctypes.c_uint8 * 56)]
+
+
+class DeflateCompressOptions(ctypes.Structure):
+    """Of Deflate, Gdeflate and, since 5.3, Gzip: 0 codes bytes only, 5 searches longest."""
+
+    _fields_ = [("algorithm", _int), ("unused", ctypes.c_uint8 * 60)]
+
+
+class BitcompCompressOptions(ctypes.Structure):
+    """`delta` and `mode`, of lossy compression, are unused before 6.0."""
+
+    _fields_ = [
+        ("algorithm", _int),
+        ("element", _int),
+        ("delta", ctypes.c_double),
+        ("mode", _int),
+        ("unused", ctypes.c_uint8 * 44),
+    ]
+
+
+class AnsCompressOptions(ctypes.Structure):
+    """`most_parts` is unused before 5.3, and what is behind it before 6.0."""
+
+    _fields_ = [
+        ("kind", _int),
+        ("element", _int),
+        ("most_parts", ctypes.c_uint8),
+        ("states", ctypes.c_uint8),
+        ("sampling", ctypes.c_uint8),
+        ("unused", ctypes.c_uint8 * 53),
+    ]
+
+
+class CascadedCompressOptions(ctypes.Structure):
+    """Since 6.0; mode 1 picks encodings by itself, of those in the masks."""
+
+    _fields_ = [
+        ("element", _int),
+        ("mode", _int),
+        ("codecs", ctypes.c_uint64),
+        ("encodings", ctypes.c_uint64),
+        ("fine_encodings", ctypes.c_uint64),
+        ("level", ctypes.c_uint8),
+        ("unused", ctypes.c_uint8 * 31),
+    ]
+
+
+class EarlierCascadedCompressOptions(ctypes.Structure):
+    """Of 5.x."""
+
+    _fields_ = [
+        ("part_bytes", _size),
+        ("element", _int),
+        ("run_lengths", _int),
+        ("deltas", _int),
+        ("packs", _int),
+        ("unused", ctypes.c_uint8 * 40),
+    ]
+
+
 # --- codecs ---------------------------------------------------------------------------------------
 
 
 class Codec(NamedTuple):
-    """Name in the library's functions, structure of options, most decoded bytes of a stream."""
+    """Name in the library's functions, structures of options, and bytes of a stream at most.
+
+    `largest` counts decoded bytes, `largest_chunk` bytes to compress: the smaller one where the
+    headers say two (docs/nvcomp.md).
+    """
 
     symbol: str
     options: type[ctypes.Structure]
     largest: int
+    compress_options: type[ctypes.Structure]
+    largest_chunk: int
 
+
+_16M = 1 << 24
 
 CODECS = {
-    "lz4": Codec("LZ4", Lz4Options, (1 << 32) - 1),
-    "zstd": Codec("Zstd", Options, (1 << 31) - 1),
-    "deflate": Codec("Deflate", SortingOptions, (1 << 32) - 1),
-    "gzip": Codec("Gzip", GzipOptions, (1 << 32) - 1),
-    "snappy": Codec("Snappy", SortingOptions, (1 << 31) - 1),
-    "gdeflate": Codec("Gdeflate", Options, (1 << 32) + 288),
-    "bitcomp": Codec("Bitcomp", Options, 1 << 25),
-    "ans": Codec("ANS", AnsOptions, 1 << 25),
-    "cascaded": Codec("Cascaded", CascadedOptions, (1 << 24) + 8),
+    "lz4": Codec("LZ4", Lz4Options, (1 << 32) - 1, Lz4CompressOptions, _16M),
+    "zstd": Codec("Zstd", Options, (1 << 31) - 1, NoCompressOptions, _16M),
+    "deflate": Codec("Deflate", SortingOptions, (1 << 32) - 1, DeflateCompressOptions, 1 << 16),
+    "gzip": Codec("Gzip", GzipOptions, (1 << 32) - 1, DeflateCompressOptions, (1 << 31) - 32768),
+    "snappy": Codec("Snappy", SortingOptions, (1 << 31) - 1, NoCompressOptions, _16M),
+    "gdeflate": Codec("Gdeflate", Options, (1 << 32) + 288, DeflateCompressOptions, 1 << 16),
+    "bitcomp": Codec("Bitcomp", Options, 1 << 25, BitcompCompressOptions, _16M),
+    "ans": Codec("ANS", AnsOptions, 1 << 25, AnsCompressOptions, _16M),
+    "cascaded": Codec("Cascaded", CascadedOptions, (1 << 24) + 8, CascadedCompressOptions, _16M),
 }
+
+ELEMENTS = {"i1": 0, "u1": 1, "i2": 2, "u2": 3, "i4": 4, "u4": 5, "i8": 6, "u8": 7}
+"""Types of elements, by NumPy's kind and size; those of floats differ between versions."""
 
 
 def codec_named(codec: str) -> Codec:
@@ -153,5 +237,5 @@ def codec_named(codec: str) -> Codec:
         If nvCOMP has no such codec.
     """
     if codec not in CODECS:
-        raise UnsupportedError(f"nvCOMP has no decoder for {codec!r}, only for {sorted(CODECS)}.")
+        raise UnsupportedError(f"nvCOMP has no codec {codec!r}, only {sorted(CODECS)}.")
     return CODECS[codec]

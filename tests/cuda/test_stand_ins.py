@@ -410,7 +410,7 @@ def test_its_table_is_what_the_library_says(machine: Any, codec: str) -> None:
 
 
 def test_a_codec_that_it_lacks_is_named(library: Any) -> None:
-    with pytest.raises(UnsupportedError, match="no decoder for 'bzip2'"):
+    with pytest.raises(UnsupportedError, match="no codec 'bzip2'"):
         library.alignments("bzip2")
 
 

@@ -94,10 +94,14 @@ class ndarray(EmulatedArray):  # noqa: N801
         with cuda.Device(self._block.device):
             self.data.copy_from_host_async(host.ctypes.data, host.nbytes, stream)
 
-    def __array_function__(self, *args: Any, **kwargs: Any) -> Any:
-        return NotImplemented  # CuPy computes; nothing here does
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """CuPy has most of NumPy's functions; nothing here computes."""
+        if function is np.broadcast_to and args[0] is self:
+            return ndarray(np.broadcast_to(self._view, *args[1:], **kwargs), self._block)
+        return NotImplemented
 
-    __array_ufunc__ = __array_function__
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        return NotImplemented
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return _DLPACK_CUDA, self._block.device
