@@ -125,12 +125,13 @@ def fixtures(run: Run) -> None:
 
 
 def doctor(run: Run) -> None:
-    """What the package itself says of this machine."""
+    """What the package itself says of this machine, and measures of it."""
     if importlib.util.find_spec("gpuzarr.commands.doctor") is None:
         run.note("doctor", "absent", why="this version has no such command")
         return
-    program = "from gpuzarr.commands.cli import main; main()"
-    run.step("doctor", [sys.executable, "-c", program, "doctor"], 60)
+    command = [sys.executable, "-c", "from gpuzarr.commands.cli import main; main()", "doctor"]
+    run.step("doctor", command, 60)
+    run.step("calibration", [*command, "--device", run.device, "--calibrate"], 60)
 
 
 def smoke(run: Run) -> None:

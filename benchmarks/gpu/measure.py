@@ -1,4 +1,4 @@
-"""``run.sh measure``: ceilings, kernels, decoders, whole reads and peers, the weightiest first.
+"""``run.sh measure``: ceilings, kernels, codecs, whole reads and peers, the weightiest first.
 
 A worker process runs the cells and writes each result at once. Where an error ends the device for
 good, or a cell hangs or takes the process down, the supervisor notes that cell as failed and starts
@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.gpu import ceilings, kernels, peers, reads, streams
+from benchmarks.gpu import ceilings, encoding, kernels, peers, reads, streams
 from benchmarks.gpu.about import about
 from benchmarks.gpu.cells import Bench, Cell, Ledger, run_cells
 from benchmarks.gpu.machine import Machine, machine
@@ -35,7 +35,8 @@ def all_cells(size: Scale) -> list[Cell]:
     """In their order; cells of one store stand together."""
     found = [*ceilings.cells(), *kernels.cells()]
     found += [cell for name in size.named for cell in (reads.whole(name), *peers.cells(name))]
-    found += [*reads.parts(size), *streams.cells(size.library), *reads.cells(size)]
+    found += [*reads.parts(size), *streams.cells(size.library), *encoding.cells(size.library)]
+    found += reads.cells(size)
     return found + peers.late(size.named)
 
 

@@ -1,8 +1,8 @@
 """``run.sh table``: one Markdown table and plots of what measure.jsonl holds.
 
 The last result of each cell counts. Beside a number stands what it is held to: a kernel to the
-copy on the device, a read to the slowest of its three bounds, a peer to gpuzarr's read of the same
-store. Whether a number is reached is said of GPUs only.
+copy on the device, a read to the slowest of its three bounds, an encoder's sizes to those of the
+CPU, a peer to gpuzarr's read of the same store. Whether a number is reached is said of GPUs only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ COLUMNS = (
 )  # fmt: skip
 
 _KERNEL_SHARE, _READ_SHARE, _ENOUGH_STREAMS, _ENOUGH_WAVES = 0.7, 0.8, 256, 4
+_LARGER = 1.1
+"""Sizes of what the device encodes, beside the CPU's, at most."""
+
 _FILTERS = (
     "copy", "unshuffle", "bit_unshuffle", "byte_swap", "place_boxes", "place_rows",
     "place_transposed", "place_lists",
@@ -76,6 +79,9 @@ def _held(
         wanted = name.startswith(_FILTERS)
         told = f"{line['ms_per_GB']:.2f} ms per GB, predicted {line['predicted_ms_per_GB']}"
         return "device copy", share, share >= _KERNEL_SHARE if wanted else None, told
+    if kind == "encode":
+        share = line["size_of_cpu"]
+        return "size by the CPU", share, share <= _LARGER, ""
     if kind == "read":
         return _of_read(line, name, lines)
     if kind == "peer":
