@@ -122,6 +122,10 @@ class StreamError(GpuzarrError, ValueError):
         return type(self), (self.slot, self.reason, self.kind)
 
 
+class SizeError(ValueError):
+    """A decoder's verdict on a valid stream of another size than its chunk, in words."""
+
+
 _CHECKSUM_SIGNS = ("checksum", "crc check", "incorrect data check")
 """Of zstd and numcodecs, of gzip, and of zlib."""
 

@@ -5,6 +5,7 @@ zarr-python's metadata classes parse and validate; this is the only module that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.core.metadata.v3 import RectilinearChunkGridMetadata, RegularChunkGridMetadata
 
 from gpuzarr.axis import Axis
-from gpuzarr.errors import UnsupportedError
+from gpuzarr.errors import GpuzarrError, MetadataError, UnsupportedError, words_of
 from gpuzarr.spec import ShardLevel, Spec, unwrap_shards, v2_configs, v3_configs
 
 Metadata = ArrayV2Metadata | ArrayV3Metadata
@@ -30,7 +31,22 @@ def read_spec(metadata: Metadata, path: str = "", store: str = "/") -> Spec:
     ------
     UnsupportedError
         For a chunk grid that is neither regular nor rectilinear.
+    MetadataError
+        For what zarr-python finds wrong only when it reads, and chunks larger than any memory.
     """
+    try:
+        spec = _spec(metadata, path, store)
+        _check_sizes(spec)
+    except GpuzarrError:
+        raise
+    except Exception as error:
+        raise MetadataError(
+            f"The metadata of {path.strip('/') or store!r} cannot be used: {words_of(error)}."
+        ) from error
+    return spec
+
+
+def _spec(metadata: Metadata, path: str, store: str) -> Spec:
     grid = outer = _outer_grid(metadata)
     levels: tuple[ShardLevel, ...] = ()
     order: Literal["C", "F"] = "C"
@@ -48,6 +64,20 @@ def read_spec(metadata: Metadata, path: str = "", store: str = "/") -> Spec:
         path, store, metadata.zarr_format, tuple(metadata.shape), zdtype, metadata.fill_value,
         grid, outer, levels, codecs, order, _keys(metadata, path),
     )  # fmt: skip
+
+
+def _check_sizes(spec: Spec) -> None:
+    """Positions in an array and in a chunk have to be 64-bit integers."""
+    if max(spec.shape, default=0) > _MOST:
+        raise ValueError(f"its shape {spec.shape} has a length above {_MOST}")
+    for axes in (spec.grid, spec.outer):
+        sizes = [axis.size if axis.edges is None else int(axis.edges[-1]) for axis in axes]
+        nbytes = math.prod(max(size, 1) for size in sizes) * max(spec.dtype.itemsize, 1)
+        if nbytes > _MOST:
+            raise ValueError(f"its chunks have {nbytes} bytes")
+
+
+_MOST = 2**63 - 1
 
 
 def stored_objects(metadata: Metadata) -> tuple[list[Any], ArraySpec]:

@@ -23,6 +23,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.dtype import UInt64
 
 from gpuzarr.axis import Axis
+from gpuzarr.errors import MetadataError, words_of
 
 Ints = NDArray[np.int64]
 
@@ -160,7 +161,12 @@ class Spec:
             config = replace(_CONFIG, order=self.order, write_empty_chunks=write_empty)
             prototype = default_buffer_prototype()
             spec = ArraySpec(shape, self.zdtype, self.fill_value, config, prototype)
-            specs = resolve(self.codecs, spec) if self.zarr_format == 3 else (spec,)
+            try:
+                specs = resolve(self.codecs, spec) if self.zarr_format == 3 else (spec,)
+            except Exception as error:
+                raise MetadataError(
+                    f"The codecs of array {self.name!r} cannot be used: {words_of(error)}."
+                ) from error
             found = ChunkFormat(self.dtype, shape, self.order, self.codecs, specs)
             self._formats[shape, write_empty] = found
         return found
@@ -213,7 +219,11 @@ def _index_format(codec: ShardingCodec, per_shard: tuple[int, ...]) -> ChunkForm
         _CONFIG,
         default_buffer_prototype(),
     )
-    configs = v3_configs(codec.index_codecs)
+    codecs, given = [], spec
+    for index_codec in codec.index_codecs:  # as zarr-python does when it reads an index
+        codecs.append(index_codec.evolve_from_array_spec(given))
+        given = codecs[-1].resolve_metadata(given)
+    configs = v3_configs(codecs)
     return ChunkFormat(np.dtype("<u8"), shape, "C", configs, resolve(configs, spec))
 
 

@@ -784,6 +784,8 @@ BAD_ENTRIES: list[tuple[int, str, Any]] = [
     (3, "shape", "x"),
     (3, "chunk_grid", {"name": "hexagonal", "configuration": {}}),
     (3, "chunk_grid", {"name": "regular", "configuration": {"chunk_shape": [1, 2]}}),
+    (3, "chunk_grid", {"name": "regular", "configuration": {"chunk_shape": [2**62]}}),
+    (3, "shape", [2**64]),
     (3, "codecs", []),
     (3, "fill_value", "abc"),
     (3, "storage_transformers", [{"name": "x"}]),
@@ -791,6 +793,7 @@ BAD_ENTRIES: list[tuple[int, str, Any]] = [
     (2, "dtype", "<q9"),
     (2, "order", "Z"),
     (2, "shape", None),
+    (2, "chunks", [2**63]),
     (2, "fill_value", "abc"),
 ]
 
@@ -804,6 +807,59 @@ def test_a_bad_entry_in_the_metadata_is_an_error(
     for error in _opened_both_ways(tmp_path, MetadataError):
         assert isinstance(error, ValueError)
         assert error.__cause__ is not None
+
+
+def test_an_index_that_names_no_byte_order_is_refused_as_zarr_python_does(tmp_path: Path) -> None:
+    sharded, document = Sharded(tmp_path), tmp_path / PATH / "zarr.json"
+    little = '"index_codecs":[{"name":"bytes","configuration":{"endian":"little"}}'
+    text = json.dumps(json.loads(document.read_text()), separators=(",", ":"))
+    assert little in text
+    document.write_text(text.replace(little, '"index_codecs":[{"name":"bytes"}'))
+    with pytest.raises(ValueError, match="endian"):
+        zarr.open_array(tmp_path, path=PATH)[...]
+    with pytest.raises(MetadataError, match="endian"):
+        sharded.open()
+
+
+LATE: dict[str, list[dict[str, Any]]] = {
+    "delta": [{"name": "numcodecs.delta", "configuration": {"dtype": "/"}}],
+    "an entry": [{"name": "numcodecs.delta", "configuration": {"dtype": "<i4", "name": 1}}],
+    "shuffle": [{"name": "numcodecs.shuffle", "configuration": {"elementsize": {}}}],
+    "a shuffle of 1.5 bytes": [
+        {"name": "numcodecs.shuffle", "configuration": {"elementsize": 1.5}}
+    ],
+    "a large shuffle": [{"name": "numcodecs.shuffle", "configuration": {"elementsize": 2**64}}],
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_configuration_that_only_a_read_finds_wrong_is_an_error(
+    tmp_path: Path, name: str
+) -> None:
+    """zarr-python opens the array, and then raises what the codec happens to raise."""
+    memory: dict[str, Any] = {}
+    zarr.create_array(memory, shape=4, chunks=2, dtype="i4")[...] = 7
+    document = json.loads(memory["zarr.json"].to_bytes())
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    is_filter = "delta" in LATE[name][0]["name"]
+    document["codecs"] = [*LATE[name], little] if is_filter else [little, *LATE[name]]
+    (tmp_path / "zarr.json").write_text(json.dumps(document))
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "0").write_bytes(bytes(8))
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        zarr.open_array(tmp_path)[:2]
+    with pytest.raises(MetadataError) as caught:
+        gpuzarr.open(tmp_path)[:2]
+    assert_sentence(caught.value)
+
+
+def test_a_configuration_that_decoding_does_not_need_may_be_anything(tmp_path: Path) -> None:
+    array = Stored(tmp_path, 2, compressors=numcodecs.Blosc("lz4"))
+    path = tmp_path / PATH / ".zarray"
+    document = json.loads(path.read_text())
+    document["compressor"]["shuffle"] = [3, 6]
+    path.write_text(json.dumps(document))
+    assert bytes_of(array.open()[...]) == VALUES.tobytes()
 
 
 @pytest.mark.parametrize(("version", "entry"), [(3, "shape"), (3, "data_type"), (2, "chunks")])

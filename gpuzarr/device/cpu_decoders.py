@@ -21,17 +21,13 @@ import numcodecs.zstd
 import numpy as np
 import zstandard
 from isal import isal_zlib
-from numcodecs.gzip import GZip
 
 from gpuzarr.batch import Batch
 from gpuzarr.device import blosc_snappy
-from gpuzarr.device.zstd_frames import plain_frames
+from gpuzarr.device.zstd_frames import MOST_WINDOW, largest_window, plain_frames
+from gpuzarr.errors import SizeError
 
 numcodecs.blosc.use_threads = False  # one thread per stream: the batch is what runs in parallel
-
-
-class SizeError(ValueError):
-    """A valid stream of another size than its chunk."""
 
 
 _SMALL = 128 << 10
@@ -68,6 +64,15 @@ def zstd(source: memoryview, target: memoryview) -> None:
     _zstd_within(source, target)
     if declared >= 0:  # only a size that is unknown was compared
         _copy(numcodecs.zstd.decompress(source), target)
+    else:
+        check_window(source)
+
+
+def check_window(source: memoryview) -> None:
+    """Without a size, the reference decodes a frame piece by piece, within a limit of memory."""
+    window = largest_window(source)
+    if window > MOST_WINDOW:
+        raise ValueError(f"a frame that needs {window} bytes of history")
 
 
 def _zstd_within(source: memoryview, target: memoryview) -> None:
@@ -135,10 +140,13 @@ def gzip(source: memoryview, target: memoryview) -> None:
 
 def zlib(source: memoryview, target: memoryview) -> None:
     """RFC 1950."""
-    if not _inflate(source, target, 15, whole=False):
+    # the fast path would take windows larger than the format has
+    is_plain = len(source) > 0 and source[0] >> 4 <= _ZLIB_MOST_WINDOW
+    if not (is_plain and _inflate(source, target, 15, whole=False)):
         _copy(numcodecs.zlib.Zlib().decode(source), target)
 
 
+_ZLIB_MOST_WINDOW = 7
 _INFLATE_ERROR = cast("type[Exception]", isal_zlib.error)
 
 
@@ -157,7 +165,7 @@ def _inflate(source: memoryview, target: memoryview, wbits: int, *, whole: bool)
 
 
 _BLOSC_HEADER = struct.Struct("<BBBBiii")
-_BLOSC_MEMCPYED = 0x02
+_BLOSC_MEMCPYED, _BLOSC_RESERVED = 0x02, 0x08
 _BLOSC_MAX_BLOCKSIZE = (2**31 - 1 - 4 * 255) // 3
 
 
@@ -190,6 +198,8 @@ def check_blosc_header(source: memoryview, expected: int) -> int:
     _same(nbytes, expected)
     if not 0 < blocksize <= _BLOSC_MAX_BLOCKSIZE or typesize == 0 or versionlz != 1:
         raise ValueError(f"a header with blocksize {blocksize} and typesize {typesize}")
+    if flags & _BLOSC_RESERVED or blocksize > max(nbytes, 1):
+        raise ValueError(f"a header with flags {flags:#04x} and blocksize {blocksize}")
     if flags & _BLOSC_MEMCPYED:
         if cbytes != nbytes + _BLOSC_HEADER.size:
             raise ValueError(f"{cbytes} bytes for {nbytes} stored ones")
@@ -230,31 +240,3 @@ INTO: dict[str, Callable[[memoryview, memoryview], None]] = {
     "blosc": blosc,
 }
 """Decoders into a slot of known size."""
-
-
-_LZ4_RATIO, _ZSTD_RATIO = 1 << 8, 1 << 15
-"""Most bytes that one byte can stand for: a match in lz4, a block of one value in zstd."""
-
-
-def _sized_by_header(decode: Callable[[memoryview, memoryview], None], at: int, ratio: int) -> Any:
-    def decode_unsized(source: memoryview) -> bytearray:
-        if len(source) < at + 4:
-            raise ValueError(f"{len(source)} bytes, too few for its header")
-        (declared,) = struct.unpack_from("<I", source, at)
-        if declared > ratio * len(source):
-            raise ValueError(f"a header that declares {declared} bytes from {len(source)}")
-        target = bytearray(declared)
-        decode(source, memoryview(target))
-        return target
-
-    return decode_unsized
-
-
-UNSIZED: dict[str, Callable[[memoryview], Any]] = {
-    "zstd": numcodecs.zstd.decompress,
-    "lz4": _sized_by_header(lz4, 0, _LZ4_RATIO),
-    "gzip": GZip().decode,
-    "zlib": numcodecs.zlib.Zlib().decode,
-    "blosc": _sized_by_header(blosc, 4, _ZSTD_RATIO),
-}
-"""Decoders of streams whose size only they know."""

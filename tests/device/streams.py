@@ -52,10 +52,25 @@ HALF = len(DATA) // 2
 DICTIONARY = zstandard.train_dictionary(
     1024, [b"sample %d " % n + bytes(range(n % 200)) for n in range(400)]
 )
+
+
+def windowed(stream: bytes, descriptor: int) -> bytes:
+    """A frame of `streamed` that asks for another window."""
+    return stream[:5] + bytes([descriptor]) + stream[6:]
+
+
 ZSTD = {
     "one frame": frame(DATA),
     "a checksum": frame(DATA, write_checksum=True),
     "no content size": streamed(DATA),
+    "the largest window": windowed(streamed(DATA), 0x88),
+    "a window too large": windowed(streamed(DATA), 0x89),
+    "a window too large in the second frame": frame(DATA[:HALF])
+    + windowed(streamed(DATA[HALF:]), 0xA7),
+    "a window too large behind one that is not": streamed(DATA[:HALF])
+    + skippable(3)
+    + windowed(streamed(DATA[HALF:]), 0xA7),
+    "a size in place of a window too large": windowed(frame(DATA), 0xA7),
     "two frames": frame(DATA[:HALF]) + frame(DATA[HALF:]),
     "a frame of known and one of unknown size": frame(DATA[:HALF]) + streamed(DATA[HALF:]),
     "a frame of unknown and one of known size": streamed(DATA[:HALF]) + frame(DATA[HALF:]),
@@ -122,6 +137,7 @@ ZLIB = {
     "bytes behind": zlib.compress(DATA) + b"bytes behind",
     "two streams": zlib.compress(DATA[:HALF]) + zlib.compress(DATA[HALF:]),
     "a small window": b"".join([(z := zlib.compressobj(9, wbits=9)).compress(DATA), z.flush()]),
+    "a window larger than there is": b"\x88\x1c" + zlib.compress(DATA)[2:],
     "a wrong adler32": zlib.compress(DATA)[:-1] + bytes([zlib.compress(DATA)[-1] ^ 1]),
     "no adler32": zlib.compress(DATA)[:-4],
     "half of its adler32": zlib.compress(DATA)[:-2],

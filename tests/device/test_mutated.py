@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import batched
 
 import numcodecs.blosc
@@ -21,6 +21,7 @@ import numcodecs.lz4
 import numpy as np
 import pytest
 from device.launching import Kernels
+from fuzz.mutations import BYTES, MUTATIONS
 
 from gpuzarr.device import emulator_build, reference
 from gpuzarr.device.reference import Status
@@ -96,39 +97,7 @@ def _blosc_chunks() -> list[Case]:
     return [case for case in chunks if not case[0][2] & 2] + stored[::8]
 
 
-# --- mutations ------------------------------------------------------------------------------------
-
-BYTES = (0, 1, 15, 16, 31, 32, 127, 128, 224, 240, 254, 255)
-
-
-def _changed(data: bytes, other: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 3)):
-        changed[rng.randrange(len(data))] = rng.randrange(256)
-    return bytes(changed)
-
-
-def _special(data: bytes, other: bytes, rng: random.Random) -> bytes:
-    at, count = rng.randrange(len(data)), rng.choice((1, 1, 2, 4))
-    return data[:at] + bytes([rng.choice(BYTES)]) * count + data[at + count :]
-
-
-def _truncated(data: bytes, other: bytes, rng: random.Random) -> bytes:
-    return data[: -rng.randint(1, 12)] if rng.random() < 0.5 else data[: rng.randrange(len(data))]
-
-
-def _extended(data: bytes, other: bytes, rng: random.Random) -> bytes:
-    more = rng.randbytes(rng.randint(1, 20))
-    return data + (more if rng.random() < 0.5 else data[-len(more) :])
-
-
-def _spliced(data: bytes, other: bytes, rng: random.Random) -> bytes:
-    return data[: rng.randrange(len(data))] + other[rng.randrange(len(other)) :]
-
-
-MUTATIONS: list[Callable[[bytes, bytes, random.Random], bytes]] = [
-    _changed, _changed, _special, _truncated, _extended, _spliced,
-]  # fmt: skip
+# --- cases ---------------------------------------------------------------------------------------
 
 
 def _stream(whole: list[Case], rng: random.Random) -> Case:
