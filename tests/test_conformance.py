@@ -17,6 +17,10 @@ import zarr
 from harness import assert_read, assert_same, v2_array
 
 import gpuzarr
+from gpuzarr import device as devices
+from gpuzarr.batch import Batch, Scratch
+from gpuzarr.codecs.preparing import chain_of
+from gpuzarr.spec import ChunkFormat, v2_configs
 
 FOLDER = Path(os.environ["GPUZARR_FIXTURES"])
 
@@ -164,6 +168,45 @@ def test_a_chunk_that_numcodecs_wrote_is_decoded(
         if config["id"] == "vlen-utf8":
             array = array.astype(np.dtypes.StringDType())
         assert_read(found, array)
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Elements, of which some are arrays themselves, and some NaN."""
+    if isinstance(expected, np.ndarray):
+        return np.array_equal(found, expected)
+    return bool(found == expected or (found != found and expected != expected))
+
+
+@pytest.mark.parametrize("codec", sorted(c for c, why in EXCLUDED.items() if why == NO_DTYPE))
+def test_objects_that_zarr_python_has_no_dtype_for_are_decoded_by_their_codec(
+    fixtures: Path, codec: str, each_device: str
+) -> None:
+    """On the CPU, whatever the device is, which it says."""
+    config = configuration(codec)
+    for path in encoded_chunks(codec):
+        array = decoded_array(path)
+        order: Any = "C" if array.flags.c_contiguous else "F"
+        configs = v2_configs([numcodecs.get_codec(config)], None)
+        chain = chain_of(ChunkFormat(array.dtype, array.shape, order, configs, ()))
+        expected = [None if each_device == "cpu" else "no device decoder"]
+        assert chain.reasons(devices.get(each_device)) == expected
+        batch = Batch.joined([np.frombuffer(path.read_bytes(), np.uint8)])
+        decoded = chain.decode(batch, None, devices.host(), Scratch(), {})
+        layout, elements = chain.layout, decoded.arena
+        if not layout.on_host_only:
+            elements = elements.view(layout.dtype)
+        chunk = elements.reshape(layout.shape).transpose(layout.axes)
+        assert chunk.shape == array.shape
+        assert all(map(same, chunk.ravel().tolist(), array.ravel().tolist()))
+
+
+def test_only_what_numcodecs_has_no_codec_for_is_not_decoded(fixtures: Path) -> None:
+    """The codec that json2 took the place of."""
+    without = [codec for codec, why in EXCLUDED.items() if why == NO_CODEC]
+    assert without == ["json2/codec.02", "json2/codec.03"]
+    for codec in without:
+        with pytest.raises(ValueError, match="codec not available: ''json''"):
+            numcodecs.get_codec(configuration(codec))
 
 
 @pytest.mark.parametrize("codec", sorted(EXCLUDED))

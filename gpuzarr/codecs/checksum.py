@@ -91,3 +91,12 @@ class Adler32(Checksum):
     """Adler-32, before the bytes. ``{"id": "adler32"}``"""
 
     name, default_location = "adler32", "start"
+
+
+class Fletcher32(Checksum):
+    """Fletcher-32 as HDF5 computes it, behind the bytes. ``{"id": "fletcher32"}``
+
+    https://numcodecs.readthedocs.io/en/stable/checksum32.html#fletcher32
+    """
+
+    name, default_location = "fletcher32", "end"

@@ -61,7 +61,7 @@ def test_delta_is_stored_as_another_type(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [5, 4, 8])
 def test_delta_takes_as_many_numbers_as_the_chunk_has(tmp_path: Path, size: int) -> None:
     codec = {"id": "delta", "dtype": "<i2"}
-    with pytest.raises(ChunkSizeError, match=f"expected 6 bytes of differences, found {size}"):
+    with pytest.raises(ChunkSizeError, match=f"expected 6 bytes of numbers of int16, found {size}"):
         read_v2(tmp_path, bytes(size), 3, "<i2", filters=[codec])
 
 

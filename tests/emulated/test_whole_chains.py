@@ -14,19 +14,29 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
-from zarr.codecs import BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
+from zarr.codecs import (
+    BytesCodec,
+    CastValue,
+    Crc32cCodec,
+    GzipCodec,
+    ScaleOffset,
+    TransposeCodec,
+    ZstdCodec,
+)
 from zarr.codecs import numcodecs as v3
 
 import gpuzarr
 from gpuzarr import locate
 from gpuzarr.codecs.sharding import Sharding
 from gpuzarr.device.cpu import CPU
+from gpuzarr.zarr_packbits import PackBits
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
 
 OPS = (
-    "decompress", "checksum", "gather_u32", "unshuffle", "byte_swap", "prefix_sum", "place", "fill",
-    "fill_chunks", "copy",
+    "decompress", "checksum", "gather_u32", "unshuffle", "byte_swap", "prefix_sum", "difference",
+    "scale_offset", "offset_scale", "scale_offset_exact", "offset_scale_exact", "cast",
+    "bit_unpack", "bit_pack", "place", "fill", "fill_chunks", "copy",
 )  # fmt: skip
 
 
@@ -80,6 +90,39 @@ V2: dict[str, dict[str, Any]] = {
         "compressors": None, "filters": [numcodecs.Delta(">i4", ">i2")], "dtype": ">i4",
     },
     "delta of floats": {"compressors": numcodecs.LZ4(), "filters": [numcodecs.Delta("<f4")]},
+    "fixedscaleoffset, zlib": {
+        "compressors": numcodecs.Zlib(),
+        "filters": [numcodecs.FixedScaleOffset(1, 10, "<f4", "<i2")],
+    },
+    "fixedscaleoffset of big-endian numbers": {
+        "filters": [numcodecs.FixedScaleOffset(-3, 0.5, ">f8", ">i4")], "dtype": ">f8",
+    },
+    "astype, F": {
+        "compressors": numcodecs.Zstd(), "filters": [numcodecs.AsType("<i2", ">i8")],
+        "dtype": ">i8", "order": "F",
+    },
+    "quantize": {"compressors": numcodecs.LZ4(), "filters": [numcodecs.Quantize(1, "<f4")]},
+    "quantize, cast": {
+        "compressors": numcodecs.LZ4(), "filters": [numcodecs.Quantize(1, "<f4", "<f2")],
+    },
+    "bitround, shuffle": {
+        "compressors": numcodecs.Blosc(), "filters": [numcodecs.BitRound(7)],
+    },
+    "packbits": {
+        "compressors": numcodecs.GZip(), "filters": [numcodecs.PackBits()], "dtype": "?",
+        "fill_value": True,
+    },
+    "fletcher32, zlib": {
+        "compressors": numcodecs.Fletcher32(), "filters": [numcodecs.Zlib()],
+    },
+    "all of them": {
+        "compressors": numcodecs.Blosc("zstd", shuffle=2),
+        "filters": [
+            numcodecs.BitRound(9), numcodecs.FixedScaleOffset(0, 100, "<f4", "<i4"),
+            numcodecs.AsType("<i8", "<i4"), numcodecs.Delta("<i8", "<i4"), numcodecs.Shuffle(4),
+            numcodecs.Fletcher32(),
+        ],
+    },
     "crc32, lz4": {"compressors": numcodecs.CRC32(), "filters": [numcodecs.LZ4()]},
     "adler32, raw": {"compressors": numcodecs.Adler32()},
     "big-endian, F": {"compressors": numcodecs.Blosc(), "dtype": ">f8", "order": "F"},
@@ -95,6 +138,42 @@ V3: dict[str, dict[str, Any]] = {
         "dtype": "i4", "filters": v3.Delta(dtype="<i4", astype="<i2"),
         "serializer": BytesCodec(endian="big"), "compressors": ZstdCodec(),
     },
+    "fixedscaleoffset": {
+        "filters": v3.FixedScaleOffset(offset=1, scale=10, dtype="<f4", astype="<i2"),
+    },
+    "scale_offset": {"filters": ScaleOffset(offset=3, scale=0.1), "compressors": v3.LZ4()},
+    "scale_offset, cast_value, shards": {
+        "dtype": "i4", "filters": [ScaleOffset(offset=3), CastValue(data_type="int64")],
+        "shards": (14, 24),
+    },
+    "scale_offset, transposed, big-endian": {
+        "filters": [ScaleOffset(offset=3, scale=0.1), TransposeCodec(order=(1, 0))],
+        "serializer": BytesCodec(endian="big"),
+    },
+    "cast_value, transposed": {
+        "filters": [
+            CastValue(
+                data_type="uint8", rounding="nearest-away", out_of_range="clamp",
+                scalar_map={"encode": [("NaN", 7)], "decode": [(7, "NaN")]},
+            ),
+            TransposeCodec(order=(1, 0)),
+        ],
+    },
+    "astype, quantize, bitround": {
+        "dtype": "f8",
+        "filters": [
+            v3.BitRound(keepbits=20), v3.Quantize(digits=3, dtype="<f8"),
+            v3.AsType(encode_dtype="<f4", decode_dtype="<f8"),
+        ],
+    },
+    "packbits": {"dtype": "?", "filters": v3.PackBits(), "fill_value": True},
+    **{
+        f"packbits as bytes, {padding}": {
+            "dtype": "?", "serializer": PackBits(padding_encoding=padding), "fill_value": True,
+        }
+        for padding in ("none", "first_byte", "last_byte")
+    },
+    "fletcher32": {"compressors": [v3.Fletcher32(), ZstdCodec()]},
     "shards": {"shards": (14, 24)},
     "transposed shards": {"shards": (14, 24), "filters": TransposeCodec(order=(1, 0))},
 }  # fmt: skip
@@ -111,6 +190,8 @@ def stored(arguments: dict[str, Any]) -> tuple[Any, np.ndarray]:
     given = {"chunks": (7, 12), "dtype": "f4", "fill_value": 3, "compressors": None, **arguments}
     if given["zarr_format"] == 3 and "compressors" not in arguments:
         given["compressors"] = ZstdCodec()
+    if given["dtype"] == "?":
+        data = data > 0
     array = zarr.create_array({}, shape=data.shape, **given)
     array[:42] = data[:42]
     return array, array[...]
