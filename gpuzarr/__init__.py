@@ -8,13 +8,17 @@ Examples
 np.float32(4.0)
 """
 
-from gpuzarr import errors
+from gpuzarr import errors, hdf5_szip, native_codecs, zarr_packbits
 from gpuzarr.array import Array
 from gpuzarr.config import config
 from gpuzarr.enabling import enable
 from gpuzarr.group import Group
 from gpuzarr.many import read_many
 from gpuzarr.opening import create_array, open, open_array, open_group
+
+hdf5_szip.register()
+native_codecs.register()
+zarr_packbits.register()
 
 __version__ = "0.1.0.dev0"
 

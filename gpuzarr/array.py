@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ from gpuzarr.explain import Explanation
 from gpuzarr.indexer import Indexer, scalar
 from gpuzarr.metadata import Metadata, host_only_dtype, read_spec
 from gpuzarr.pending import Pending
-from gpuzarr.plan import ReadPlan, parts_of, plan_read
+from gpuzarr.plan import ReadPlan, WriteParts, parts_of, plan_read, plan_write
 from gpuzarr.report import Report
 from gpuzarr.selection import Selection
 from gpuzarr.sources.store import source_of
+from gpuzarr.sources.store_sink import sink_of
 from gpuzarr.targets import checked_target, field_dtype
 from gpuzarr.writable import Writable
 
@@ -57,11 +59,13 @@ class Array(Writable):
         mode: str = "r",
         zarr_array: zarr.Array[Any] | None = None,
         write_empty: bool | None = None,
+        trust: str | None = None,
     ) -> None:
         self._metadata = metadata
         self._spec = read_spec(metadata, path, str(store))
         self._store, self._mode, self._zarr = store, mode, zarr_array
-        wanted = devices.get(device)
+        self._trust = devices.trust(trust)
+        wanted = devices.get(device, self._trust)
         self._wanted = wanted.name
         self._why_host = None if wanted.is_host else host_only_dtype(self.dtype)
         self._device = devices.get("cpu") if self._why_host else wanted
@@ -79,6 +83,11 @@ class Array(Writable):
     def device(self) -> str:
         """Name of the device that results are on."""
         return self._device.name
+
+    @property
+    def trust(self) -> str:
+        """Whether the chunks are "trusted" or "untrusted" (docs/codecs.md)."""
+        return self._trust
 
     @property
     def meta_array(self) -> Any:
@@ -198,13 +207,25 @@ class Array(Writable):
         self._run(self._bound(plan, target[crops.view], None))
         return result
 
-    def explain(self, selection: Any = ...) -> Explanation:
-        """How a selection would be read: chunks, stages, devices and why. Nothing is read."""
-        plan = plan_read(self._spec, parts_of(self._spec.grid, _basic(selection, self).what))
+    def explain(self, selection: Any = ..., *, writing: bool = False) -> Explanation:
+        """How a selection would be read: chunks, stages, devices and why. Nothing is read.
+
+        `writing` asks how it would be written, from a value on the array's device.
+        """
+        parts = parts_of(self._spec.grid, _basic(selection, self).what)
+        if writing:
+            return self._explain_write(parts)
+        plan = plan_read(self._spec, parts)
         route = pipeline.route_of(plan, self._device)
         told = getattr(self._zarr and self._zarr.async_array.codec_pipeline, "explain", None)
-        source, way = pipeline.way_of(plan, self._source, self._device)
+        source, way = pipeline.way_of(self._source, route, self._device)
         return Explanation.of(plan, route, source, way, told and told(), self._why_host)
+
+    def _explain_write(self, parts: WriteParts) -> Explanation:
+        plan = plan_write(self._spec, parts)
+        route = pipeline.encoding_route_of(plan, self._device)
+        told = Explanation.of(plan, route, sink_of(self._store).name, why_host=self._why_host)
+        return replace(told, device=self.device, writing=True)
 
     @property
     def last_read(self) -> Report | None:
@@ -251,8 +272,9 @@ class Array(Writable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         opened = partial(
-            Array, mode=self._mode, zarr_array=self._zarr, write_empty=self._write_empty
-        )
+            Array, mode=self._mode, zarr_array=self._zarr, write_empty=self._write_empty,
+            trust=self._trust,
+        )  # fmt: skip
         return opened, (self._metadata, self._store, self.path, self._wanted)
 
 

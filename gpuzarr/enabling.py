@@ -17,12 +17,12 @@ from gpuzarr.zarr_pipeline import GpuzarrCodecPipeline
 class Enabled:
     """What `enable` did; leaving it as a context manager undoes it."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, trust: str) -> None:
         self._undo = ExitStack()
         buffer = HOST_RESULTS if device == "cpu" else _path(ResultBuffer)
         options = {"codec_pipeline.path": _path(GpuzarrCodecPipeline), "ndbuffer": buffer}
         self._undo.enter_context(zarr.config.set(options))
-        self._undo.enter_context(config.set({"pipeline_device": device}))
+        self._undo.enter_context(config.set({"pipeline_device": device, "trust": trust}))
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +36,7 @@ class Enabled:
         self._undo.close()
 
 
-def enable(device: str = "cpu") -> Enabled:
+def enable(device: str = "cpu", trust: str | None = None) -> Enabled:
     """Have zarr-python read and write through gpuzarr.
 
     Arrays that are opened from now on (by zarr, xarray, dask, anndata, …) use it, in all threads;
@@ -50,6 +50,8 @@ def enable(device: str = "cpu") -> Enabled:
         while `enable` is in effect: an array that was opened inside and is read outside gives
         host memory, as do coordinates (one-dimensional arrays named after their dimension), CF
         times, dtypes that are not numbers, single elements, and `vindex`.
+    trust
+        As in `gpuzarr.open`; of all arrays that are opened meanwhile.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def enable(device: str = "cpu") -> Enabled:
     >>> z[1:3]
     array([2, 3], dtype=int32)
     """
-    return Enabled(devices.get(device).name)
+    return Enabled(devices.get(device).name, devices.trust(trust))
 
 
 def _path(cls: type) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import zarr
 from zarr.core.sync import sync
 
+from gpuzarr import device as devices
 from gpuzarr.array import Array
 from gpuzarr.errors import MetadataError, NodeNotFoundError, words_of
 
@@ -24,9 +25,11 @@ class Group:
     <gpuzarr.Array /t (3,) float32 chunks=(3,) bytes+zstd v3 on cpu>
     """
 
-    def __init__(self, zarr_group: zarr.Group, device: str, *, mode: str = "r") -> None:
+    def __init__(
+        self, zarr_group: zarr.Group, device: str, *, mode: str = "r", trust: str | None = None
+    ) -> None:
         self.zarr = zarr_group
-        self._device, self._mode = device, mode
+        self._device, self._mode, self._trust = device, mode, devices.trust(trust)
 
     @property
     def path(self) -> str:
@@ -60,7 +63,10 @@ class Group:
             raise MetadataError(
                 f"The metadata of {inside!r} in {self.store} cannot be used: {words_of(error)}."
             ) from error
-        return wrap(node, self._device, self._mode)
+        return self._wrapped(node)
+
+    def _wrapped(self, node: Any) -> Array | Group:
+        return wrap(node, self._device, self._mode, self._trust)
 
     def __contains__(self, name: str) -> bool:
         return name in self.zarr
@@ -84,7 +90,7 @@ class Group:
             found = sorted(self.zarr.members(), key=lambda pair: pair[0])
         except (ValueError, TypeError, NotImplementedError):
             return [(name, self[name]) for name in self.keys()]
-        return [(name, wrap(node, self._device, self._mode)) for name, node in found]
+        return [(name, self._wrapped(node)) for name, node in found]
 
     def arrays(self) -> list[tuple[str, Array]]:
         """Names and arrays among the members."""
@@ -111,8 +117,9 @@ async def _member_names(store: Any, path: str) -> list[str]:
     return names
 
 
-def wrap(node: Any, device: str, mode: str) -> Array | Group:
+def wrap(node: Any, device: str, mode: str, trust: str | None) -> Array | Group:
     """A node of zarr-python's as one of ours."""
     if isinstance(node, zarr.Group):
-        return Group(node, device, mode=mode)
-    return Array(node.metadata, node.store, node.path, device, mode=mode, zarr_array=node)
+        return Group(node, device, mode=mode, trust=trust)
+    metadata, store, path = node.metadata, node.store, node.path
+    return Array(metadata, store, path, device, mode=mode, zarr_array=node, trust=trust)

@@ -70,7 +70,9 @@ def _indexes(
     stop: Stop,
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Decoded indexes of the shards that exist, ``[n, …, 2]``, and which ones do."""
-    wanted, chain, tally = index_extents(shards, level), chain_of(level.index), Tally()
+    with _naming(spec, shards):
+        wanted = index_extents(shards, level)
+    chain, tally = chain_of(level.index), Tally()
     step = max(1, 4 * int(config.get("concurrency")))
     ranges = [np.arange(a, min(a + step, len(shards))) for a in range(0, len(shards), step)]
     fetches = [source.start(wanted.take(rows), index=True) for rows in ranges]

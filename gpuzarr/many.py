@@ -34,7 +34,9 @@ def read_many(pairs: Sequence[tuple[Array, Any]]) -> list[Any]:
     planned = [array._planned(basic(key, array.shape, array.dtype)) for array, key in pairs]
     for (array, _), (_, read) in zip(pairs, planned, strict=True):
         array._last_read = read.report
-    for name in sorted({array.device for array, _ in pairs}):
-        reads = [r for (a, _), (_, r) in zip(pairs, planned, strict=True) if a.device == name]
-        pipeline.read(reads, devices.get(name))
+    together: dict[tuple[str, str], list[pipeline.Read]] = {}
+    for (array, _), (_, read) in zip(pairs, planned, strict=True):
+        together.setdefault((array.device, array.trust), []).append(read)
+    for (name, trust), reads in sorted(together.items(), key=lambda item: item[0]):
+        pipeline.read(reads, devices.get(name, trust))
     return [result for result, _ in planned]

@@ -47,6 +47,7 @@ def open(
     meta_array: Any = None,
     zarr_format: int | None = None,
     storage_options: dict[str, Any] | None = None,
+    trust: str | None = None,
 ) -> Array | Group:
     """Open an array or a group.
 
@@ -68,6 +69,9 @@ def open(
         2 or 3, where a store holds both.
     storage_options
         For URLs: arguments of the file system.
+    trust
+        "untrusted" where chunks may be damaged on purpose: no device then decodes what could
+        break it (docs/codecs.md). "trusted", or None: the option of that name ``gpuzarr.config``.
 
     Raises
     ------
@@ -92,14 +96,14 @@ def open(
     device = _device(device, meta_array)
     _check_mode(store, mode)
     if isinstance(store, zarr.Array | zarr.Group):
-        return _member(wrap(store, device, mode), path)
+        return _member(wrap(store, device, mode, trust), path)
     local = _local_array(store, path, mode, zarr_format)
     if local is not None:
-        return Array(*local, device, mode=mode)
+        return Array(*local, device, mode=mode, trust=trust)
     store = _zip_store(store, mode)
     arguments = {"path": path, "mode": _mode_of_store(store, mode), "zarr_format": zarr_format}
     opener = zarr.open_group if mode in ("w", "w-") else zarr.open
-    return wrap(_by_zarr(opener, store, arguments, storage_options), device, mode)
+    return wrap(_by_zarr(opener, store, arguments, storage_options), device, mode, trust)
 
 
 def open_array(store: Any, *, mode: str = "r", **arguments: Any) -> Array:
@@ -135,9 +139,14 @@ def open_group(store: Any, **arguments: Any) -> Group:
 
 
 def create_array(
-    store: Any, *, device: str = "auto", meta_array: Any = None, **arguments: Any
+    store: Any,
+    *,
+    device: str = "auto",
+    meta_array: Any = None,
+    trust: str | None = None,
+    **arguments: Any,
 ) -> Array:
-    """Create an array; further arguments are those of `zarr.create_array`.
+    """Create an array; `trust` as in `open`, further arguments are those of `zarr.create_array`.
 
     Examples
     --------
@@ -152,7 +161,7 @@ def create_array(
     writes = data is not None and arguments.pop("write_data", True)
     if data is not None:
         arguments["write_data"] = False
-    created = wrap(zarr.create_array(store, **arguments), device, "r+")
+    created = wrap(zarr.create_array(store, **arguments), device, "r+", trust)
     assert isinstance(created, Array)
     if writes:
         created[...] = data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -29,9 +30,12 @@ class Report:
         Where the result is and where the bytes came from.
     bytes_read, bytes_decoded
         Encoded bytes fetched (indexes of shards included), bytes of decoded chunks.
-    bytes_uploaded, bytes_downloaded, launches
+    bytes_uploaded, bytes_downloaded, uploads, downloads
         What moved between the host and another device, tables of addresses and verdicts
-        included, and how often kernels and batch decoders were started there.
+        included, and in how many copies.
+    launches, waits
+        How often kernels and batch decoders were started there, and how often the host waited for
+        it.
     chunks, missing
         Innermost chunks decoded, and those that the store does not hold.
     waves, threads
@@ -52,7 +56,10 @@ class Report:
     waves: int = 0
     bytes_uploaded: int = 0
     bytes_downloaded: int = 0
+    uploads: int = 0
+    downloads: int = 0
     launches: int = 0
+    waits: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     stages: dict[tuple[str, str], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -72,15 +79,8 @@ class Report:
             self.missing += wave.missing
             self.waves += 1
             _add_seconds(self.seconds, wave)
-            self.bytes_uploaded += counts.bytes_uploaded
-            self.bytes_downloaded += counts.bytes_downloaded
-            self.launches += sum(counts.launches.values())
-            for stage in route.stages if wave.chunks else ():
-                odd = counts.on_host[stage.stage] if stage.device != "cpu" else 0
-                for device, chunks in ((stage.device, wave.chunks - odd), ("cpu", odd)):
-                    if chunks:
-                        done = (stage.stage, device)
-                        self.stages[done] = self.stages.get(done, 0) + chunks
+            _add_moved(self, counts)
+            _add_stages(self, wave, route, counts.on_host)
 
     def __str__(self) -> str:
         lines = [
@@ -88,13 +88,7 @@ class Report:
             f"from {self.source}, {self.threads} threads, {self.waves} waves",
             f"  bytes: {self.bytes_read:,} read, {self.bytes_decoded:,} decoded",
         ]
-        if self.launches:
-            lines.append(
-                f"  moved: {self.bytes_uploaded:,} bytes up, {self.bytes_downloaded:,} down, "
-                f"{self.launches} launches"
-            )
-        for (stage, device), count in self.stages.items():
-            lines.append(f"  {stage}: {count} chunks on {device}")
+        lines += _moved_and_done(self)
         spent = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items())
         return "\n".join([*lines, f"  time: {spent}"] if spent else lines)
 
@@ -106,18 +100,25 @@ class WriteReport:
     Attributes
     ----------
     device, sink
-        Where the chunks were encoded and where their bytes went.
+        Where the chunks were put together, to be encoded there as far as `stages` tells, and where
+        their bytes went.
     bytes_read, bytes_encoded, bytes_written
         Encoded bytes fetched of chunks that are partly covered, bytes of the chunks that were
         encoded, and encoded bytes stored.
-    bytes_downloaded
-        Of a value on a device, which is brought to the host in one copy to be encoded.
+    bytes_uploaded, bytes_downloaded, uploads, downloads
+        What moved between the host and a device, tables of addresses and verdicts included, and
+        in how many copies. A value moves where it is not where it is encoded.
+    launches, waits
+        How often kernels and batch coders were started there, and how often the host waited for
+        it.
     chunks, empty
         Innermost chunks encoded, and those left out since they hold nothing but the fill value.
     waves, threads
         How the work was cut, and how many threads took part.
     seconds
         Per stage, summed over threads.
+    stages
+        Chunks that each stage encoded, by ``(stage, device)``, in the order of encoding.
     written
         Keys of the stored objects that are as they should be, those deleted included.
     """
@@ -131,8 +132,14 @@ class WriteReport:
     chunks: int = 0
     empty: int = 0
     waves: int = 0
+    bytes_uploaded: int = 0
     bytes_downloaded: int = 0
+    uploads: int = 0
+    downloads: int = 0
+    launches: int = 0
+    waits: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    stages: dict[tuple[str, str], int] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -141,8 +148,8 @@ class WriteReport:
         with self._lock:
             _add_seconds(self.seconds, tally)
 
-    def add(self, wave: Tally) -> None:
-        """Count a wave."""
+    def add(self, wave: Tally, route: Route, counts: Counts) -> None:
+        """Count a wave, and what its device did for it."""
         with self._lock:
             self.bytes_read += wave.bytes_read
             self.bytes_encoded += wave.bytes_encoded
@@ -151,6 +158,13 @@ class WriteReport:
             self.empty += wave.missing
             self.waves += 1
             _add_seconds(self.seconds, wave)
+            _add_moved(self, counts)
+            _add_stages(self, wave, route, wave.on_host)
+
+    def add_value(self, counts: Counts) -> None:
+        """Count how the value was brought to where it is encoded."""
+        with self._lock:
+            _add_moved(self, counts)
 
     def __str__(self) -> str:
         lines = [
@@ -159,10 +173,44 @@ class WriteReport:
             f"  bytes: {self.bytes_encoded:,} encoded, {self.bytes_written:,} written, "
             f"{self.bytes_read:,} read of chunks partly covered",
         ]
-        if self.bytes_downloaded:
-            lines.append(f"  moved: {self.bytes_downloaded:,} bytes down, to be encoded on the CPU")
+        lines += _moved_and_done(self)
         spent = ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in self.seconds.items())
         return "\n".join([*lines, f"  time: {spent}"] if spent else lines)
+
+
+def _add_moved(report: Report | WriteReport, counts: Counts) -> None:
+    report.bytes_uploaded += counts.bytes_uploaded
+    report.bytes_downloaded += counts.bytes_downloaded
+    report.uploads += counts.uploads
+    report.downloads += counts.downloads
+    report.launches += sum(counts.launches.values())
+    report.waits += counts.waits
+
+
+def _add_stages(
+    report: Report | WriteReport, wave: Tally, route: Route, on_host: Counter[str]
+) -> None:
+    """Count the chunks of a wave, of which the device left some of a stage to the host."""
+    for stage in route.stages if wave.chunks else ():
+        odd = on_host[stage.stage] if stage.device != "cpu" else 0
+        for device, chunks in ((stage.device, wave.chunks - odd), ("cpu", odd)):
+            if chunks:
+                done = (stage.stage, device)
+                report.stages[done] = report.stages.get(done, 0) + chunks
+
+
+def _moved_and_done(report: Report | WriteReport) -> list[str]:
+    """Lines of what moved, and of which device did what."""
+    lines = []
+    if report.uploads or report.downloads:
+        lines.append(
+            f"  moved: {report.bytes_uploaded:,} bytes up in {report.uploads} copies, "
+            f"{report.bytes_downloaded:,} down in {report.downloads}, {report.launches} launches, "
+            f"{report.waits} waits"
+        )
+    for (stage, device), count in report.stages.items():
+        lines.append(f"  {stage}: {count} chunks on {device}")
+    return lines
 
 
 def _add_seconds(seconds: dict[str, float], tally: Tally) -> None:
@@ -181,6 +229,8 @@ class Tally:
     chunks: int = 0
     missing: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    on_host: Counter[str] = field(default_factory=Counter)
+    """Streams of each codec that a device left to the host to encode."""
 
 
 def timed[**P, R](

@@ -1,8 +1,9 @@
-"""Shard indexes: which bytes of a shard hold which inner chunk.
+"""Shard indexes: which bytes of a shard hold which inner chunk, read and written.
 
 The index of a shard is an array of ``(offset, nbytes)``, little-endian u64, one pair per inner
 chunk in C order, both 2⁶⁴ - 1 where there is none. It stands at the start or the end of the
-shard and is itself encoded, as a rule with a crc32c. This module is pure: bytes come in decoded.
+shard and is itself encoded, as a rule with a crc32c. This module is pure: indexes come in decoded,
+and shards are put together as numbers only.
 
 Format: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 """
@@ -105,7 +106,22 @@ def index_table(index: Batch, layout: Layout) -> NDArray[np.uint64]:
 
 
 def index_extents(shards: Extents, level: ShardLevel) -> Extents:
-    """Where the index of each shard lies."""
+    """Where the index of each shard lies.
+
+    Raises
+    ------
+    StreamError
+        With the shard as slot, if one that lies in another shard is shorter than its index.
+    """
+    short = np.flatnonzero((shards.nbytes >= 0) & (shards.nbytes < level.index_nbytes))
+    if len(short):
+        slot = int(short[0])
+        raise StreamError(
+            slot,
+            f"expected an index of {level.index_nbytes} bytes in the inner shard, found "
+            f"{int(shards.nbytes[slot])} bytes",
+            ShardIndexError,
+        )
     if level.at_start:
         offset = shards.offset
     else:
@@ -180,3 +196,80 @@ def _check(entries: NDArray[np.uint64], shards: Extents, shard_of: Ints) -> None
             f"{int(start[row])} and size {int(size[row])}",
             ShardIndexError,
         )
+
+
+@dataclass(slots=True)
+class Tables:
+    """Indexes of one level of sharding that are to be written.
+
+    Attributes
+    ----------
+    shard, position
+        ``[k]``: the stored shard that each stands in, and where in it.
+    entries
+        ``[k, chunks, 2]``, decoded.
+    """
+
+    level: ShardLevel
+    shard: Ints
+    position: Ints
+    entries: NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class Packing:
+    """How the bytes of some shards are put together.
+
+    Attributes
+    ----------
+    sizes
+        ``[n]`` bytes of each shard; `MISSING` where it would hold no chunk.
+    positions
+        ``[n, chunks]``: where in its shard each innermost chunk begins, if it is not empty.
+    tables
+        Indexes, from the outermost level inwards.
+    """
+
+    sizes: Ints
+    positions: Ints
+    tables: list[Tables]
+
+
+def pack(levels: tuple[ShardLevel, ...], leaves: Ints, sizes: Ints) -> Packing:
+    """Where each chunk and each index of some shards goes.
+
+    Parameters
+    ----------
+    levels
+        Of sharding, from the outermost one inwards.
+    leaves
+        Numbers of the innermost chunks of a shard, in the order of the indexes from level to level.
+    sizes
+        ``[n, chunks]`` encoded bytes of each innermost chunk, by its number; `MISSING` or 0 for
+        what no index names.
+    """
+    order, nbytes = leaves.reshape(-1), np.maximum(sizes, 0)
+    held: Ints = nbytes[:, order]
+    begins: list[Ints] = []
+    inside: list[Ints] = []
+    for level in reversed(levels):
+        chunks = held.reshape(-1, math.prod(level.chunks_per_shard))
+        written = chunks[:, level.write_order]
+        begin = np.empty_like(chunks)
+        begin[:, level.write_order] = np.cumsum(written, axis=1) - written
+        begins.insert(0, begin + (level.index_nbytes if level.at_start else 0))
+        inside.insert(0, chunks)
+        total = chunks.sum(axis=1)
+        held = np.where(total, total + level.index_nbytes, 0)
+    at, shard, tables = np.zeros(len(sizes), np.int64), np.arange(len(sizes)), []
+    for level, begin, chunks in zip(levels, begins, inside, strict=True):
+        entries = np.stack([begin, chunks], axis=2).astype(np.uint64)
+        entries[chunks == 0] = ABSENT
+        behind = 0 if level.at_start else chunks.sum(axis=1)
+        exists = chunks.any(axis=1)
+        tables.append(Tables(level, shard[exists], (at + behind)[exists], entries[exists]))
+        at = (at[:, None] + begin).reshape(-1)
+        shard = np.repeat(shard, chunks.shape[1])
+    positions = np.empty_like(nbytes)
+    positions[:, order] = at.reshape(len(sizes), -1)
+    return Packing(np.where(held, held, MISSING), positions, tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,18 +11,22 @@ import zarr
 from gpuzarr import device as devices
 from gpuzarr import pipeline, selection
 from gpuzarr.described import Described
-from gpuzarr.errors import ReadOnlyError
+from gpuzarr.device import Device
+from gpuzarr.device.counting import Counts, counting
+from gpuzarr.errors import DeviceMemoryError, ReadOnlyError
 from gpuzarr.metadata import read_spec
-from gpuzarr.plan import covers_nothing, parts_of, plan_write
+from gpuzarr.plan import ReadPlan, covers_nothing, parts_of, plan_write
 from gpuzarr.report import WriteReport
 from gpuzarr.selection import Selection
 from gpuzarr.sources import Source
 from gpuzarr.sources.store_sink import sink_of
 from gpuzarr.targets import field_dtype
-from gpuzarr.values import appended, fitting, nbytes_on_device
+from gpuzarr.values import appended, converted, fitting
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
+
+_logger = logging.getLogger("gpuzarr")
 
 
 class Writable(Described):
@@ -30,6 +35,7 @@ class Writable(Described):
     _store: Store
     _zarr: zarr.Array[Any] | None
     _source: Source
+    _device: Device
     _mode: str
     _write_empty: bool
     _last_write: WriteReport | None = None
@@ -51,22 +57,43 @@ class Writable(Described):
         """What the latest write of this object really did, or None before the first."""
         return self._last_write
 
-    def _write(self, wanted: Selection, value: Any, downloaded: int = 0) -> None:
+    def _write(self, wanted: Selection, value: Any, moved: Counts | None = None) -> None:
+        """Write a value; `moved` is what was counted while `converted` made it."""
         self._check_writable()
-        array = fitting(value, wanted.shape, field_dtype(self.dtype, wanted.field))
+        dtype = field_dtype(self.dtype, wanted.field)
         parts = parts_of(self._spec.grid, wanted.what)
+        plan = plan_write(self._spec, parts)
+        with counting() as counts:
+            array = converted(value, dtype)
+            encoder, array = self._on_encoder(plan, array, wanted.shape, dtype)
         if not parts.count:
             return
         covers = parts.covers if wanted.field is None else covers_nothing
         sink = sink_of(self._store)
-        # No other device encodes: what is on one comes down in one copy.
-        encoder, moved = devices.host(), downloaded or nbytes_on_device(value)
-        self._last_write = WriteReport(encoder.name, sink.name, bytes_downloaded=moved)
+        self._last_write = WriteReport(encoder.name, sink.name)
+        for done in (counts, moved):
+            if done is not None:
+                self._last_write.add_value(done)
         planned = pipeline.Write(
-            plan_write(self._spec, parts), covers, wanted.raw(array), self._source, sink,
-            self._write_empty, self._last_write, wanted.field,
+            plan, covers, wanted.raw(array), self._source, sink, self._write_empty,
+            self._last_write, wanted.field,
         )  # fmt: skip
         pipeline.write([planned], encoder)
+
+    def _on_encoder(
+        self, plan: ReadPlan, value: Any, shape: tuple[int, ...], dtype: np.dtype
+    ) -> tuple[Device, Any]:
+        """The device that encodes a value, and the value there."""
+        encoder = devices.host()
+        if not self._device.is_host and plan.count:
+            encoder = pipeline.encoder_of([plan], self._device, value)
+        try:
+            return encoder, fitting(value, shape, dtype, encoder)
+        except DeviceMemoryError as error:
+            _logger.warning("A value for %r is encoded on the CPU: %s", self._spec.name, error)
+        encoder.free_memory()
+        encoder = devices.host()
+        return encoder, fitting(value, shape, dtype, encoder)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Append along an axis; the new shape.
@@ -77,10 +104,11 @@ class Writable(Described):
             If the data's other axes or dtype do not fit; nothing is changed then.
         """
         given = tuple(data.shape) if hasattr(data, "shape") else np.shape(data)
-        array = fitting(data, given, self.dtype)
+        with counting() as moved:
+            array = converted(data, self.dtype)
         shape, behind = appended(self.shape, given, axis)
         self.resize(shape)
-        self._write(selection.basic(behind, self.shape, self.dtype), array, nbytes_on_device(data))
+        self._write(selection.basic(behind, self.shape, self.dtype), array, moved)
         return self.shape
 
     def resize(self, shape: Any) -> None:

@@ -20,13 +20,14 @@ from gpuzarr import device as devices
 from gpuzarr import pipeline
 from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.config import config
+from gpuzarr.device.counting import counting
 from gpuzarr.errors import named
 from gpuzarr.items import Item, ItemPlan, array_path, object_spec, plan_items
 from gpuzarr.metadata import Metadata, host_only, only_dimension, stored_objects
 from gpuzarr.plan import plan_read, plan_write
 from gpuzarr.report import Report, WriteReport
 from gpuzarr.spec import Spec
-from gpuzarr.values import broadcast
+from gpuzarr.values import converted, fitting
 from gpuzarr.zarr_buffers import HostResultBuffer, ResultBuffer
 from gpuzarr.zarr_stores import Opened, opened
 
@@ -53,6 +54,8 @@ class GpuzarrCodecPipeline(CodecPipeline):
         Name of the only dimension, to tell coordinates by.
     fallback
         Why zarr-python's own pipeline does the work, or None.
+    trust
+        Whether chunks are "trusted" or "untrusted" (docs/codecs.md).
     """
 
     codecs: tuple[Codec, ...]
@@ -60,6 +63,7 @@ class GpuzarrCodecPipeline(CodecPipeline):
     host_only: str | None = None
     dimension: str | None = None
     fallback: str | None = None
+    trust: str = "trusted"
     _objects: dict[Any, tuple[ArraySpec, Spec]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -68,7 +72,7 @@ class GpuzarrCodecPipeline(CodecPipeline):
     def from_codecs(cls, codecs: Iterable[Codec]) -> Self:
         """Of codecs as they stand in metadata."""
         aa, ab, bb = codecs_from_list(list(codecs))
-        return cls((*aa, ab, *bb), config.get("pipeline_device"))
+        return cls((*aa, ab, *bb), config.get("pipeline_device"), trust=devices.trust(None))
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
         """With all that the codecs take from dtype and chunk shape filled in."""
@@ -193,7 +197,7 @@ class GpuzarrCodecPipeline(CodecPipeline):
         self, store: Opened, out: NDBuffer, drop_axes: tuple[int, ...]
     ) -> tuple[GetResult, ...]:
         items, absent = store.items, np.zeros(len(store.items), bool)
-        device = devices.get(self._device_of(items, out))
+        device = devices.get(self._device_of(items, out), self.trust)
         if isinstance(out, ResultBuffer) and out.is_unfilled:
             result: Any = out.allocate_on(device)
         else:
@@ -211,29 +215,33 @@ class GpuzarrCodecPipeline(CodecPipeline):
             reads.append(
                 pipeline.Read(plan, planned.view(target), None, store.source, report, missing)
             )
-        pipeline.read(reads, device, store.stop)
+        pipeline.read(reads, device, store.stop, None, lambda: devices.get(self.device, self.trust))
         if target is not result:
             out[...] = type(out).from_numpy_array(target)
         present, gone = GetResult(status="present"), GetResult(status="missing")
         return tuple(gone if is_absent else present for is_absent in absent.tolist())
 
     def _write(self, store: Opened, value: NDBuffer, drop_axes: tuple[int, ...]) -> None:
-        device, items = devices.get("cpu"), store.items
-        given: Any = value.as_ndarray_like()
-        if (there := devices.on_device(given)) is not None:
-            given = there.get()
-            pipeline.count_downloaded(given.nbytes)
-        array = np.asarray(given)
+        items = store.items
         planned = [plan for _, plan in self._planned(items, drop_axes)]
+        plans = [plan_write(plan.spec, plan.parts) for plan in planned]
+        given: Any = value.as_ndarray_like()
+        device = devices.host()
+        if not self.host_only and pipeline.is_for_a_device(given, plans):
+            device = pipeline.encoder_of(plans, devices.get(self.device, self.trust), given)
         shape = tuple(np.max([plan.shape for plan in planned], axis=0).tolist())
-        source = planned[0].view(broadcast(array, planned[0].kept(shape)))
+        with counting() as moved:
+            dtype = planned[0].spec.dtype
+            array = fitting(converted(given, dtype), planned[0].kept(shape), dtype, device)
+        if device.is_host:
+            pipeline.count_downloaded(moved.bytes_downloaded)
+        source = planned[0].view(array)
         writes = [
             pipeline.Write(
-                plan_write(plan.spec, plan.parts), plan.parts.covers, source, store.source,
-                store.sink, items[0][1].config.write_empty_chunks,
-                WriteReport(device.name, store.sink.name),
+                plan, one.parts.covers, source, store.source, store.sink,
+                items[0][1].config.write_empty_chunks, WriteReport(device.name, store.sink.name),
             )
-            for plan in planned
+            for plan, one in zip(plans, planned, strict=True)
         ]  # fmt: skip
         pipeline.write(writes, device, store.stop)
 

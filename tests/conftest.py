@@ -27,6 +27,9 @@ os.environ.setdefault(
     "GPUZARR_FIXTURES", str(Path(__file__).parent.parent.parent / "shared" / "fixtures")
 )
 
+# what is decoded where is not to depend on how fast this machine is
+gpuzarr.config.set({"route": "device"})
+
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile(
     "bounded",

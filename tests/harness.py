@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from numcodecs.compat import ensure_bytes
 
 import gpuzarr
 from gpuzarr import device as devices
+from gpuzarr.batch import Batch
+from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.device import emulated_array
+from gpuzarr.metadata import read_spec
 
 _NUMBERS = "biufc"
 TINY_WAVES = {"wave_bytes": 1, "device_wave_bytes": 1, "threads": 2, "coalesce_gap_bytes": 1}
@@ -150,6 +154,23 @@ def read_v2(
     """What gpuzarr makes of these bytes as the only chunk of a v2 array."""
     shape = (shape,) if isinstance(shape, int) else shape
     return gpuzarr.open(v2_array(folder, encoded, shape, dtype, **metadata))[...]
+
+
+def encoded(z: Any, chunks: Sequence[np.ndarray], device: str) -> list[bytes]:
+    """What our codecs make of these chunks of an array of zarr-python's.
+
+    Each codec encodes on the device that it has an encoder for, else on the CPU.
+    """
+    chain = chain_of(read_spec(z.metadata).format(z.chunks))
+    batch = Batch.joined([chain.layout.stored(chunk) for chunk in chunks], chain.dtype)
+    for stage in reversed(chain.stages):
+        lacks = stage.codec.supports_encoding(devices.get(device))
+        worker = devices.get("cpu" if lacks else device)
+        with worker.working(worker.begin()):
+            there = replace(worker.upload(batch), dtype=batch.dtype)
+            batch = stage.codec.encode(there, worker)
+            batch = replace(worker.download(batch), dtype=batch.dtype)
+    return [bytes(batch.arena[start:stop]) for start, stop in batch.spans()]
 
 
 def smooth(shape: Sequence[int] | int, dtype: Any, seed: int = 0) -> np.ndarray:

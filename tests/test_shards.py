@@ -77,6 +77,17 @@ def test_an_index_lies_at_the_start_or_the_end_of_its_shard(
     assert found.nbytes.tolist() == [nbytes, nbytes, nbytes, MISSING]
 
 
+def test_an_inner_shard_shorter_than_its_index_is_an_error() -> None:
+    """Else bytes in front of it, or at the end of the object, would be taken for its index."""
+    shards = Extents(["a"], np.array([0, 0]), np.array([7, 20]), np.array([100, 63]))
+    with pytest.raises(
+        StreamError, match="index of 64 bytes in the inner shard, found 63"
+    ) as found:
+        index_extents(shards, level(index_codecs=[BytesCodec()]))
+    assert found.value.slot == 1
+    assert found.value.kind is ShardIndexError
+
+
 def refined(
     table: list[list[tuple[int, int]]], nbytes: int, wanted: list[tuple[int, tuple[int, int]]]
 ) -> list[tuple[int, int]]:

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gpuzarr.batch import Batch
+from gpuzarr.config import config
 from gpuzarr.device import Device
 from gpuzarr.place import Layout
 
 
 class Codec(Protocol):
-    """One step of a chain. `decode` and `encode` raise `StreamError` for the first bad stream."""
+    """One step of a chain. `decode` and `encode` raise `StreamError` for the first bad stream.
+
+    A codec that decodes to memory of its own size has ``decode_within(batch, most, device)``
+    as well, which gives no stream of more than `most` bytes and takes no more memory for it; and
+    one whose encoded size depends on the data may have ``most_encoded(nbytes)``, its bound.
+    """
 
     name: str
     is_view: bool
@@ -55,13 +61,45 @@ class Stage:
         where only the data tells.
     layout
         Of the decoded chunk, where it is an array rather than bytes.
+    most
+        Bytes to which one chunk may decode, at most; None where nothing bounds them but the option
+        ``most_unsized_bytes``.
     """
 
     codec: Codec
     size: int | None
     layout: Layout | None = None
+    most: int | None = None
 
     @property
     def name(self) -> str:
         """The codec's name in metadata."""
         return self.codec.name
+
+    def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
+        """By the codec; where there are no slots, no chunk may become larger than it can be."""
+        within = getattr(self.codec, "decode_within", None)
+        if into is not None or within is None:
+            return self.codec.decode(batch, into, device)
+        most = int(config.get("most_unsized_bytes")) if self.most is None else self.most
+        decoded: Batch = within(batch, most, device)
+        return decoded
+
+
+_SLACK = 64 << 10
+
+
+def most_compressed(nbytes: int) -> int:
+    """Bytes that a compressor makes of `nbytes`, at most: far more than any that is known does."""
+    return 2 * nbytes + _SLACK
+
+
+def most_encoded(codec: Codec, most: int | None) -> int | None:
+    """Bytes that a codec makes of `most` bytes, at most; None where nothing bounds them."""
+    if most is None:
+        return None
+    exact = codec.encoded_nbytes(most)
+    if exact is not None:
+        return exact
+    bound = getattr(codec, "most_encoded", None)
+    return None if bound is None else bound(most)

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuzarr import device as devices
-from gpuzarr.batch import BYTES, MISSING, Batch, Scratch
+from gpuzarr.batch import MISSING, Batch, Scratch
 from gpuzarr.codecs.base import Codec, Stage
+from gpuzarr.codecs.entropy import Compressor
 from gpuzarr.codecs.foreign import Foreign
 from gpuzarr.device import Device
 from gpuzarr.errors import ChunkSizeError, StreamError
@@ -67,9 +69,33 @@ class Chain:
         """How many stages, the first ones, the CPU decodes for this device; 0 for itself."""
         return 0 if device.is_host else sum(r is not None for r in self.reasons(device))
 
-    def writes_on(self, device: Device) -> bool:
-        """Whether the last stage writes the decoded chunk in memory of this device."""
-        return self.writes and self.on_host(device) < len(self.stages)
+    def writes_on(self, device: Device, on_host: int | None = None) -> bool:
+        """Whether the last stage writes the decoded chunk in memory of this device.
+
+        `on_host` is as for `decode`.
+        """
+        if on_host is None:
+            on_host = self.on_host(device)
+        return self.writes and (device.is_host or on_host < len(self.stages))
+
+    def encode_reasons(self, device: Device) -> list[str | None]:
+        """For each stage None where this device encodes it, or why the CPU does.
+
+        Bytes come down once: what is encoded behind a stage of the CPU is encoded there as well,
+        unless the CPU has no encoder.
+        """
+        reasons: list[str | None] = []
+        before, host = None, devices.host()
+        for stage in reversed(self.stages):
+            reason = stage.codec.supports_encoding(device)
+            if reason is None:
+                reason = _too_large(stage, device)
+            goes_too = before is not None and stage.codec.supports_encoding(host) is None
+            if reason is None and goes_too and not device.is_host:
+                reason = f"as is {before} before it"
+            reasons.insert(0, reason)
+            before = before or (reason and stage.name)
+        return reasons
 
     @property
     def foreign(self) -> tuple[str, ...]:
@@ -88,6 +114,7 @@ class Chain:
         device: Device,
         scratch: Scratch,
         seconds: dict[str, float],
+        on_host: int | None = None,
     ) -> Batch:
         """Decode a batch.
 
@@ -101,13 +128,17 @@ class Chain:
             Memory of the host's between the stages.
         seconds
             Time spent, added per stage.
+        on_host
+            How many stages, the first ones, the CPU decodes; None: those that the device cannot.
 
         Raises
         ------
         StageError
             For the first chunk that breaks a rule.
         """
-        written, on_host = 0, self.on_host(device)
+        written = 0
+        if on_host is None or device.is_host:
+            on_host = self.on_host(device)
         for number, stage in enumerate(self.stages):
             if number == on_host:
                 batch = _uploaded(batch, device, seconds)
@@ -119,7 +150,7 @@ class Chain:
                 into = _slots(stage, written, len(batch), scratch, worker)
                 written += 1
             try:
-                batch = stage.codec.decode(batch, into, worker)
+                batch = stage.decode(batch, into, worker)
             except StreamError as error:
                 raise StageError(stage.name, error, worker.name) from error
             seconds[stage.name] = seconds.get(stage.name, 0.0) + perf_counter() - started
@@ -127,21 +158,23 @@ class Chain:
         return _uploaded(batch, device, seconds) if on_host == len(self.stages) else batch
 
     def encode(self, batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
-        """Encode a batch.
+        """Encode a batch; bytes come down in one copy before the first stage of the CPU.
+
+        They go up again only for what the CPU cannot encode.
 
         Parameters
         ----------
         batch
-            Chunks in the chain's `layout`. It is not changed, and where there are no stages, or
-            none that writes, the result shares its memory.
+            Chunks in the chain's `layout`, on the device. It is not changed, and where there are no
+            stages, or none that writes, the result shares its memory.
         seconds
             Time spent, added per stage under ``"encode <name>"``.
 
         Returns
         -------
         Batch
-            Encoded chunks. `MISSING` are those that were, and those that a codec has nothing to
-            store for.
+            Encoded chunks, on the device where the last stage ran there, or none did, else on the
+            host. `MISSING` are those that were, and those that a codec has nothing to store for.
 
         Raises
         ------
@@ -149,14 +182,18 @@ class Chain:
             For the first chunk that a codec refuses.
         """
         batch = replace(batch, dtype=self.dtype)
-        for stage in reversed(self.stages):
+        reasons = self.encode_reasons(device)
+        for stage, reason in zip(reversed(self.stages), reversed(reasons), strict=True):
+            worker = device if reason is None else devices.host()
+            move = downloaded if worker.is_host else _uploaded
+            batch = move(batch, device, seconds)
             started = perf_counter()
             try:
                 if not getattr(stage.codec, "takes_objects", False):
                     _check_has_bytes(batch)
-                batch = _encode_present(stage.codec, batch, device)
+                batch = _encode_present(stage.codec, batch, worker)
             except StreamError as error:
-                raise StageError(stage.name, error) from error
+                raise StageError(stage.name, error, worker.name) from error
             key = f"encode {stage.name}"
             seconds[key] = seconds.get(key, 0.0) + perf_counter() - started
         try:
@@ -175,13 +212,40 @@ class Chain:
             raise StageError(name, StreamError(slot, reason, ChunkSizeError), device)
 
 
+def _too_large(stage: Stage, device: Device) -> str | None:
+    """None where an encoder of this device takes the stage's streams, whatever is in them."""
+    if device.is_host or not isinstance(stage.codec, Compressor):
+        return None
+    if stage.size is None:
+        return "the size of what it encodes is known only from the data"
+    most = device.largest_stream(stage.name)
+    if stage.size <= most:
+        return None
+    return f"chunks have {stage.size:,} bytes, its encoder takes {most:,} at most"
+
+
 def _uploaded(batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
-    """The batch in the device's memory, where its source may have put it."""
+    """The batch in the device's memory, where it may be; streams may be missing."""
     if device.is_host or not isinstance(batch.arena, np.ndarray):
         return batch
     started = perf_counter()
-    batch = device.upload(batch)
+    present = np.flatnonzero(batch.sizes != MISSING)
+    if len(present) < len(batch):
+        batch = spread(device.upload(batch.take(present)), present, len(batch))
+    else:
+        batch = device.upload(batch)
     seconds["upload"] = seconds.get("upload", 0.0) + perf_counter() - started
+    return batch
+
+
+def downloaded(batch: Batch, device: Device, seconds: dict[str, float]) -> Batch:
+    """The batch in the host's memory, by one copy if it is not there; streams may be missing."""
+    if isinstance(batch.arena, np.ndarray):
+        return batch
+    started = perf_counter()
+    present = np.flatnonzero(batch.sizes != MISSING)
+    batch = spread(device.download(batch.take(present)), present, len(batch))
+    seconds["download"] = seconds.get("download", 0.0) + perf_counter() - started
     return batch
 
 
@@ -207,13 +271,18 @@ def _encode_present(codec: Codec, batch: Batch, device: Device) -> Batch:
     present = (batch.sizes != MISSING).nonzero()[0]
     if len(present) == len(batch) and len(batch):
         return codec.encode(batch, device)
-    offsets, sizes = np.zeros(len(batch), np.int64), np.full(len(batch), MISSING, np.int64)
     if not len(present):
-        return Batch(np.empty(0, BYTES), offsets, sizes)
+        return spread(Batch.joined([]), present, len(batch))
     try:
         found = codec.encode(batch.take(present), device)
     except StreamError as error:
         error.slot = int(present[error.slot])
         raise
-    offsets[present], sizes[present] = found.offsets, found.sizes
-    return replace(found, offsets=offsets, sizes=sizes)
+    return spread(found, present, len(batch))
+
+
+def spread(batch: Batch, slots: NDArray[np.int64], count: int) -> Batch:
+    """The streams at these of `count` slots, with none elsewhere."""
+    offsets, sizes = np.zeros(count, np.int64), np.full(count, MISSING, np.int64)
+    offsets[slots], sizes[slots] = batch.offsets, batch.sizes
+    return replace(batch, offsets=offsets, sizes=sizes)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from gpuzarr.batch import Batch
+from gpuzarr.codecs.base import most_compressed
 from gpuzarr.device import Device
 from gpuzarr.spec import CodecConfig
+
+UNDEFINED = "its decoder on the device is undefined on damaged bytes, and the array is untrusted"
+"""Why a device leaves a codec to the CPU for want of trust."""
 
 
 class Compressor:
@@ -28,12 +32,14 @@ class Compressor:
         """None, or that the device has no decoder of this name."""
         if self.name in device.decompressors:
             return None
+        if self.name in device.distrusted:
+            return UNDEFINED
         return f"the device {device.name!r} has no decoder for it"
 
     def supports_encoding(self, device: Device) -> str | None:
-        """None, or that the device has no encoder of this name."""
+        """None, or that the device has no encoder of this name, or none for these options."""
         if self.name in device.compressors:
-            return None
+            return device.cannot_encode(self.name, self.options)
         return f"the device {device.name!r} has no encoder for it"
 
     def describe(self) -> str:
@@ -44,9 +50,17 @@ class Compressor:
         """Depends on the data."""
         return None
 
+    def most_encoded(self, nbytes: int) -> int:
+        """What no data exceed."""
+        return most_compressed(nbytes)
+
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Decompress every stream; one of another size than its slot is an error."""
         return device.decompress(self.name, batch, into)
+
+    def decode_within(self, batch: Batch, most: int, device: Device) -> Batch:
+        """Decompress every stream to memory of its own size; one of more bytes is an error."""
+        return device.decompress(self.name, batch, None, most)
 
     def encode(self, batch: Batch, device: Device) -> Batch:
         """Compress every stream."""
@@ -113,7 +127,8 @@ class Blosc(Compressor):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__(config)
         shuffle = self.options["shuffle"]
-        self.options["shuffle"] = _SHUFFLES.get(shuffle, shuffle)
+        if isinstance(shuffle, str):
+            self.options["shuffle"] = _SHUFFLES.get(shuffle, shuffle)
         if self.options["typesize"] is None:  # numcodecs' get_config() leaves it out
             self.options["typesize"] = getattr(config.instance, "_typesize", None)
 

@@ -17,10 +17,12 @@ from zarr.core.config import config as zarr_config
 from zarr.core.sync import sync
 
 from gpuzarr.batch import BYTES, Batch
+from gpuzarr.codecs import bounds
 from gpuzarr.device import Device
 from gpuzarr.errors import (
     ChunkSizeError,
     PickleDisabledError,
+    SizeError,
     StreamError,
 )
 from gpuzarr.place import Layout
@@ -53,6 +55,7 @@ class Foreign:
         self.name = config.name
         self._config, self._before, self._given, self._after = config, before, given, after
         self._decode, self._encode = _decoder(config, spec), _encoder(config, spec)
+        self._decode_bounded = bounds.bounded(config)
 
     @property
     def is_sharding(self) -> bool:
@@ -76,14 +79,28 @@ class Foreign:
         """Not known."""
         return None
 
+    def most_encoded(self, nbytes: int) -> int | None:
+        """Known of compressors."""
+        return bounds.most_encoded(self.name, nbytes)
+
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Decode each chunk by itself and join the results."""
+        return self._decode_each(batch, into, None)
+
+    def decode_within(self, batch: Batch, most: int, device: Device) -> Batch:
+        """The same, none of them of more than `most` bytes."""
+        return self._decode_each(batch, None, most)
+
+    def _decode_each(self, batch: Batch, into: Batch | None, most: int | None) -> Batch:
         self._refuse_pickle()
         results = []
         for slot, (start, stop) in enumerate(batch.spans()):
+            limit = most if into is None else int(into.sizes[slot])
             try:
-                chunk = self._shaped(batch.arena[start:stop])
-                results.append(self._flat(self._decode(chunk)))
+                results.append(self._flat(self._decoded(batch.arena[start:stop], limit)))
+            except SizeError as error:
+                reason = str(error) if into is None else f"expected {limit} bytes, found more"
+                raise StreamError(slot, reason, ChunkSizeError) from error
             except StreamError as error:
                 raise StreamError(slot, error.reason, error.kind) from error
             except Exception as error:
@@ -94,6 +111,13 @@ class Foreign:
                 reason = f"expected {int(into.sizes[slot])} bytes, found {len(results[-1])}"
                 raise StreamError(slot, reason, ChunkSizeError)
         return _join(results, into)
+
+    def _decoded(self, encoded: Any, most: int | None) -> Any:
+        if self._decode_bounded is not None and most is not None:
+            return self._decode_bounded(memoryview(encoded), most)
+        if self._after is not None and encoded.dtype != object:
+            bounds.check_count(self.name, encoded, self._after.count)
+        return self._decode(self._shaped(encoded))
 
     def encode(self, batch: Batch, device: Device) -> Batch:
         """Encode each chunk by itself and join the results; None is a chunk that is missing."""

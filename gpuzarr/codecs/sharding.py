@@ -1,4 +1,4 @@
-"""Shards as one step of a chain, and how their bytes are put together.
+"""Shards as one step of a chain.
 
 Where a sharding codec stands alone, its chunks are located one by one and no shard is ever a step
 (`locate`). Where other codecs stand beside it, or shards have several shapes, whole shards are
@@ -18,17 +18,21 @@ from numpy.typing import NDArray
 
 from gpuzarr import device as devices
 from gpuzarr.batch import MISSING, Batch, Scratch
+from gpuzarr.codecs.assembling import Pieces
+from gpuzarr.codecs.base import most_compressed
 from gpuzarr.codecs.chain import StageError
+from gpuzarr.codecs.ordering import ordered, ordered_like
 from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.device import Device
-from gpuzarr.errors import ShardIndexError, StreamError, UnsupportedError
+from gpuzarr.errors import ShardIndexError, StreamError
 from gpuzarr.place import Boxes, Layout
-from gpuzarr.shards import ABSENT, Extents, index_table, refine
-from gpuzarr.spec import ChunkFormat, CodecConfig, ShardLevel, resolve, shard_level, v3_configs
+from gpuzarr.shards import Extents, index_table, refine
+from gpuzarr.spec import ChunkFormat, CodecConfig, resolve, shard_level, v3_configs
+
+_HEADERS = 1 << 10
+"""Bytes that a chunk's codecs add to it, at most, beside what depends on its size."""
 
 Ints = NDArray[np.int64]
-Piece = memoryview | None
-"""Encoded bytes of a chunk; None where it holds nothing but the fill value."""
 
 
 class Sharding:
@@ -55,6 +59,8 @@ class Sharding:
         self._layout, self._write_empty = layout, spec.config.write_empty_chunks
         counts = self._level.chunks_per_shard
         self._count = math.prod(counts)
+        self.inside = self._chain, self._count
+        """The chain of the chunks of a shard, and how many there are."""
         self._coords = np.indices(counts).reshape(len(counts), self._count).T
 
     def supports(self, device: Device) -> str | None:
@@ -62,9 +68,8 @@ class Sharding:
         return next(filter(None, self._chain.reasons(device)), None)
 
     def supports_encoding(self, device: Device) -> str | None:
-        """The first reason of a codec inside."""
-        stages = (*self._index.stages, *self._chain.stages)
-        return next(filter(None, (stage.codec.supports_encoding(device) for stage in stages)), None)
+        """The first reason of a codec inside; indexes are encoded on the host."""
+        return next(filter(None, self._chain.encode_reasons(device)), None)
 
     def describe(self) -> str:
         """All chunks of all shards together, by the codecs inside."""
@@ -74,6 +79,10 @@ class Sharding:
     def encoded_nbytes(self, nbytes: int | None) -> int | None:
         """Depends on the data."""
         return None
+
+    def most_encoded(self, nbytes: int) -> int:
+        """Chunks with their headers, and the index."""
+        return most_compressed(nbytes + _HEADERS * self._count) + self._level.index_nbytes
 
     def decode(self, batch: Batch, into: Batch | None, device: Device) -> Batch:
         """Decode whole shards."""
@@ -112,8 +121,7 @@ class Sharding:
         self, device: Device, flat: Any, count: int, chunks: Batch, shard: Ints, inner: Ints
     ) -> None:
         """Chunks into shards that lie one behind the other."""
-        boxes = self._boxes(np.arange(len(inner)), inner)
-        boxes.target = np.concatenate([shard[:, None], boxes.target], axis=1)
+        boxes = self._boxes(np.arange(len(inner)), inner, shard)
         device.place(self._array(flat, count), chunks, self._chain.layout, boxes, None)
 
     def _located(self, batch: Batch, device: Device, scratch: Scratch) -> Extents:
@@ -139,81 +147,51 @@ class Sharding:
 
     def encode(self, batch: Batch, device: Device) -> Batch:
         """Encode whole shards; one without chunks is missing."""
-        shards = [batch.arena[start:stop] for start, stop in batch.spans()]
-        return Batch.joined([self._encoded(s, slot, device) for slot, s in enumerate(shards)])
-
-    def _encoded(self, shard: Any, slot: int, device: Device) -> NDArray[np.uint8] | None:
-        layout, every = self._chain.layout, np.arange(self._count)
-        if layout.on_host_only:
-            arena: Any = np.empty(self._count * layout.size, layout.dtype)
-        else:
-            arena = device.empty(self._count * layout.size)
-        chunks = Batch.uniform(arena, self._count, layout.size)
-        device.gather(self._array(shard, 1)[0, ...], chunks, layout, self._boxes(every, every))
+        shards = len(batch)
+        every = np.arange(shards * self._count)
+        shard, inner = np.divmod(every, self._count)
+        if not batch.is_uniform:
+            together = self._room(shards, self._layout, device)
+            device.copy(batch, together)
+            batch = together
+        first = int(batch.offsets[0])
+        whole = self._array(batch.arena[first : first + shards * self._layout.size], shards)
+        layout = ordered_like(self._chain.layout, whole, device)
+        chunks = self._room(len(every), layout, device)
+        device.gather(whole, chunks, layout, self._boxes(every, inner, shard))
         stored = every
         if not self._write_empty:
             stored = np.flatnonzero(~device.equals_fill(chunks, layout, self._fill))
-        pieces: list[Piece] = [None] * self._count
+        pieces = Pieces(shards, self._count)
         if len(stored):
             try:
-                encoded = self._chain.encode(chunks.take(stored), device, {})
+                given = ordered(chunks.take(stored), layout, self._chain.layout, device)
+                encoded = self._chain.encode(given, device, {})
             except StageError as error:
-                where = tuple(self._coords[stored[error.error.slot]].tolist())
+                slot = stored[error.error.slot]
+                where = tuple(self._coords[inner[slot]].tolist())
                 reason = f"inner chunk {where}, stage {error.stage!r}: {error.error.reason}"
-                raise StreamError(slot, reason, error.error.kind) from error
-            view = memoryview(encoded.arena)
-            for inner, (first, last) in zip(stored.tolist(), encoded.spans(), strict=True):
-                pieces[inner] = view[first:last] if last >= first else None
-        blob = shard_bytes((self._level,), every, pieces, device)
-        return None if blob is None else np.frombuffer(blob, np.uint8)
+                raise StreamError(int(shard[slot]), reason, error.error.kind) from error
+            pieces.put((shard[stored], inner[stored]), encoded)
+        found = [b for _, b in pieces.assembled((self._level,), every[: self._count], device)]
+        if len(found) == 1:
+            return found[0]
+        return Batch.joined([b.arena if b.sizes[0] != MISSING else None for b in found])
+
+    def _room(self, count: int, layout: Layout, device: Device) -> Batch:
+        """Memory for so many chunks, or shards, one behind the other."""
+        if layout.on_host_only:
+            return Batch.uniform(np.empty(count * layout.size, layout.dtype), count, layout.size)
+        return Batch.uniform(device.empty(count * layout.size), count, layout.size)
 
     def _array(self, flat: Any, count: int) -> Any:
         elements = flat if self._layout.on_host_only else flat.view(self._layout.dtype)
         return elements.reshape((count, *self._layout.shape))
 
-    def _boxes(self, rows: Ints, inner: Ints) -> Boxes:
-        """Whole chunks, the `n`-th of them in slot ``rows[n]``."""
+    def _boxes(self, slots: Ints, inner: Ints, shard: Ints) -> Boxes:
+        """Whole chunks in these slots, each with its place in an array of shards."""
         chunk = np.array(self._chunk, np.int64)
-        coords = self._coords[inner[rows]]
+        coords = self._coords[inner]
         count = np.broadcast_to(chunk, coords.shape)
-        return Boxes(rows, np.zeros_like(coords), count, coords * chunk, np.ones_like(chunk))
-
-
-def shard_bytes(
-    levels: tuple[ShardLevel, ...], leaves: Ints, pieces: list[Piece], device: Device
-) -> bytes | None:
-    """The bytes of one shard of the first of these levels; None where it has no chunks.
-
-    `leaves` has the numbers of the innermost chunks among the pieces, one axis per level.
-    """
-    if len(levels) == 1:
-        children = [pieces[leaf] for leaf in leaves.tolist()]
-    else:
-        blobs = [shard_bytes(levels[1:], inner, pieces, device) for inner in leaves]
-        children = [None if blob is None else memoryview(blob) for blob in blobs]
-    level = levels[0]
-    table = np.full((len(children), 2), ABSENT)
-    position, parts = level.index_nbytes if level.at_start else 0, []
-    for at in level.write_order:
-        piece = children[at]
-        if piece:
-            table[at] = position, len(piece)
-            position += len(piece)
-            parts.append(piece)
-    if not parts:
-        return None
-    index = _encoded_index(level, table, device)
-    return b"".join([index, *parts] if level.at_start else [*parts, index])
-
-
-def _encoded_index(level: ShardLevel, table: NDArray[np.uint64], device: Device) -> memoryview:
-    chain = chain_of(level.index)
-    stored = chain.layout.stored(table.reshape(level.index.shape))
-    encoded = chain.encode(Batch.uniform(stored, 1, len(stored)), device, {})
-    ((start, stop),) = encoded.spans()
-    if stop - start != level.index_nbytes:
-        raise UnsupportedError(
-            f"A shard index of varying size is not supported: expected {level.index_nbytes} "
-            f"bytes, found {stop - start}."
-        )
-    return memoryview(encoded.arena)[start:stop]
+        target = np.concatenate([shard[:, None], coords * chunk], axis=1)
+        return Boxes(slots, np.zeros_like(coords), count, target, np.ones_like(chunk))

@@ -86,11 +86,41 @@ def doctor(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON in place of sentences.")
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Measure once, and keep, how fast what decodes."),
+    ] = False,
 ) -> None:
     """Tell what decodes here, try every codec, and say what to install or change."""
+    if calibrate:
+        from gpuzarr.commands import calibrate as calibration
+
+        raise typer.Exit(calibration.run(device=device, as_json=as_json))
     from gpuzarr.commands import doctor
 
     raise typer.Exit(doctor.run(device=device, as_json=as_json))
+
+
+@app.command()
+def bench(
+    path: _Path,
+    device: _Device = "auto",
+    megabytes: Annotated[int, typer.Option(min=1, help="Most of the array that is read.")] = 512,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed turns of everyone.")] = 7,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="For everyone; all processors if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, in seconds.")] = False,
+) -> None:
+    """Read the array at PATH with gpuzarr and with zarr-python, zarrs and tensorstore; time them.
+
+    zarrs and tensorstore take part where they are installed.
+    """
+    from gpuzarr.commands import bench
+
+    bench.run(
+        path, device=device, megabytes=megabytes, repeats=repeats, threads=threads, as_json=as_json
+    )
 
 
 @app.command()

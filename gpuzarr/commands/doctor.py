@@ -23,6 +23,7 @@ from rich.table import Table
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 import gpuzarr
+from gpuzarr import calibration
 from gpuzarr import device as devices
 from gpuzarr.errors import GpuzarrError
 
@@ -75,6 +76,7 @@ def findings_of(wanted: str) -> Iterator[Finding]:
         yield Finding("GPU", "absent", f"No GPU is used: {why.rstrip('.')}.", advice)
     for name, found in device.facts().items():
         yield Finding(name, "good", found)
+    yield _calibration(device)
     yield from _attempts(
         ("copy to the device", lambda: _bandwidth(device)),
         ("files", lambda: _way(device)),
@@ -102,6 +104,21 @@ def _attempts(*steps: tuple[str, Callable[[], str]]) -> Iterator[Finding]:
             yield Finding(name, "good", step())
         except GpuzarrError as error:
             yield Finding(name, "bad", str(error))
+
+
+def _calibration(device: Any) -> Finding:
+    """By what a device or the CPU is chosen."""
+    constants = calibration.measured(device)
+    if constants is not None:
+        found = f"Measured on {constants.measured}, in {calibration.file_of(device)}."
+        return Finding("calibration", "good", found)
+    if device.is_host:
+        return Finding("calibration", "good", "Not measured: there is nothing to choose between.")
+    chosen = "predictions" if calibration.constants_of(device) else "what the device can do"
+    return Finding(
+        "calibration", "absent", f"Not measured: the device or the CPU is chosen by {chosen}.",
+        "'gpuzarr doctor --calibrate' measures once, in a few seconds.",
+    )  # fmt: skip
 
 
 def _bandwidth(device: Any) -> str:
@@ -159,7 +176,8 @@ def _round_trip(name: str, arguments: dict[str, Any], device: Any) -> Finding:
     label = f"codec {name}"
     try:
         ours = gpuzarr.open_array(array, device=device.name)
-        found = ours[...]
+        with gpuzarr.config.set({"route": "device"}):  # however small
+            found = ours[...]
     except GpuzarrError as error:
         return Finding(label, "bad", str(error))
     there = devices.on_device(found)

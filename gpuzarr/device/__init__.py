@@ -13,16 +13,37 @@ from gpuzarr.config import config
 from gpuzarr.device.protocol import Casting, Device
 from gpuzarr.errors import DeviceError, words_of
 
-__all__ = ["Casting", "Device", "get", "host", "like", "on_device", "why_no_gpu"]
+__all__ = ["Casting", "Device", "get", "host", "like", "on_device", "trust", "why_no_gpu"]
 
 _logger = logging.getLogger("gpuzarr")
 _why_not_cuda: str | None = None
 _DLPACK_CUDA = 2
+TRUSTED, UNTRUSTED = "trusted", "untrusted"
 _EMULATED_ARRAY = "gpuzarr.device.emulated_array.EmulatedArray"
 
 
-def get(name: str) -> Device:
+def trust(wanted: str | None) -> str:
+    """This trust; None: that of the option.
+
+    Raises
+    ------
+    ValueError
+        If it is another word than "trusted" and "untrusted".
+    """
+    found = str(config.get("trust")) if wanted is None else wanted
+    if found not in (TRUSTED, UNTRUSTED):
+        raise ValueError(f"The trust is 'trusted' or 'untrusted', not {found!r}.")
+    return found
+
+
+def get(name: str, trust: str = TRUSTED) -> Device:
     """The device of this name: "auto", "cpu", "cuda", "cuda:1" or "emulated".
+
+    Parameters
+    ----------
+    trust
+        "trusted", or "untrusted": only decoders that are defined on any bytes see streams
+        (docs/codecs.md).
 
     Raises
     ------
@@ -34,6 +55,13 @@ def get(name: str) -> Device:
     >>> get("cpu").name
     'cpu'
     """
+    device = _named(name)
+    if trust == UNTRUSTED and not device.is_host:  # whose decoders are defined on any bytes
+        device.trusts = False
+    return device
+
+
+def _named(name: str) -> Device:
     if name == "auto":
         name = str(config.get("device"))
     if name == "auto":

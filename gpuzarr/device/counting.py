@@ -23,6 +23,9 @@ class Counts:
         Copies between host and device.
     bytes_uploaded, bytes_downloaded
         By these.
+    waits
+        How often the host waited for a device: for each copy to the host, and at the end of the
+        work.
     on_host
         Streams that a device left to the CPU, by codec.
     """
@@ -32,6 +35,7 @@ class Counts:
     downloads: int = 0
     bytes_uploaded: int = 0
     bytes_downloaded: int = 0
+    waits: int = 0
     on_host: Counter[str] = field(default_factory=Counter)
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import zlib
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch, packed
 from gpuzarr.config import config
-from gpuzarr.device import cpu_decoders, cpu_encoders, cpu_fill, cpu_place, host_memory
-from gpuzarr.errors import ChunkSizeError, StreamError
+from gpuzarr.device import (
+    cpu_checksums,
+    cpu_decoders,
+    cpu_encoders,
+    cpu_fill,
+    cpu_numbers,
+    cpu_place,
+    cpu_unsized,
+    host_memory,
+)
+from gpuzarr.device.protocol import Casting
+from gpuzarr.errors import ChunkSizeError, SizeError, StreamError
 from gpuzarr.place import Layout, Placement
 from gpuzarr.runtime import thread_limit
-
-_CHECKSUMS = {
-    "crc32c": google_crc32c.value,
-    "crc32": zlib.crc32,
-    "adler32": zlib.adler32,
-}
 
 
 class CPU:
@@ -29,9 +32,11 @@ class CPU:
 
     name = "cpu"
     is_host = True
+    trusts = True
     decompressors = frozenset(cpu_decoders.INTO)
+    distrusted: frozenset[str] = frozenset()
     compressors = frozenset(cpu_encoders.ENCODERS)
-    checksums = frozenset(_CHECKSUMS)
+    checksums = frozenset(cpu_checksums.CHECKSUMS)
 
     def begin(self, stream: Any = None) -> None:
         """Nothing: what was done before is done."""
@@ -42,6 +47,10 @@ class CPU:
 
     def free_memory(self) -> None:
         """Give back what is kept for later, after an error for want of memory."""
+
+    def identity(self) -> str:
+        """Its name: the libraries are those of the package."""
+        return self.name
 
     def facts(self) -> dict[str, str]:
         """How many processors there are to use."""
@@ -79,11 +88,14 @@ class CPU:
         """The batch: it is there."""
         return batch
 
-    def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
+    def decompress(
+        self, codec: str, batch: Batch, into: Batch | None, most: int | None = None
+    ) -> Batch:
         """Decode each stream into its slot, or, if sizes are not known, one behind the other."""
         source = memoryview(batch.arena)
         if into is None:
-            return self._decompress_unsized(codec, source, batch)
+            limit = int(config.get("most_unsized_bytes")) if most is None else most
+            return self._decompress_unsized(codec, source, batch, limit)
         target = memoryview(into.arena)
         if codec == "zstd" and cpu_decoders.zstd_batch(batch, into):
             return into
@@ -92,20 +104,29 @@ class CPU:
         for slot, ((start, stop), (begin, end)) in enumerate(spans):
             try:
                 decode(source[start:stop], target[begin:end])
-            except cpu_decoders.SizeError as error:
+            except SizeError as error:
                 raise StreamError(slot, str(error), ChunkSizeError) from error
             except Exception as error:
                 raise StreamError.refused(slot, f"a valid {codec} stream", error) from error
         return into
 
-    def _decompress_unsized(self, codec: str, source: memoryview, batch: Batch) -> Batch:
-        decode, results = cpu_decoders.UNSIZED[codec], []
+    def _decompress_unsized(self, codec: str, source: memoryview, batch: Batch, most: int) -> Batch:
+        decode, results = cpu_unsized.UNSIZED[codec], []
         for slot, (start, stop) in enumerate(batch.spans()):
             try:
-                results.append(np.frombuffer(decode(source[start:stop]), np.uint8))
+                results.append(np.frombuffer(decode(source[start:stop], most), np.uint8))
+            except SizeError as error:
+                raise StreamError(slot, str(error), ChunkSizeError) from error
             except Exception as error:
                 raise StreamError.refused(slot, f"a valid {codec} stream", error) from error
         return Batch.joined(results)
+
+    def largest_stream(self, codec: str) -> int:
+        """Bytes of a stream that the format holds."""
+        return cpu_encoders.MOST.get(codec, sys.maxsize)
+
+    def cannot_encode(self, codec: str, options: dict[str, Any]) -> None:
+        """The libraries are those that the options were made for."""
 
     def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
         """Encode stream by stream, exactly as numcodecs does."""
@@ -123,7 +144,7 @@ class CPU:
 
     def checksum(self, algorithm: str, batch: Batch) -> NDArray[np.uint32]:
         """The checksum of each stream."""
-        compute, source = _CHECKSUMS[algorithm], batch.arena
+        compute, source = cpu_checksums.CHECKSUMS[algorithm], batch.arena
         return np.array([compute(source[a:b]) for a, b in batch.spans()], np.uint32)
 
     def attach_checksum(self, algorithm: str, batch: Batch, at_start: bool) -> Batch:
@@ -162,11 +183,27 @@ class CPU:
             rows = batch.arena[start:stop].reshape(-1, width)
             into.arena[begin:end].reshape(-1, width)[...] = rows[:, ::-1]
 
-    def prefix_sum(self, batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:
-        """Running sums of numbers."""
-        for (start, stop), (begin, end) in zip(batch.spans(), into.spans(), strict=True):
-            sums = into.arena[begin:end].view(target)
-            np.cumsum(batch.arena[start:stop].view(source), out=sums)
+    def computes(
+        self,
+        op: str,
+        source: np.dtype,
+        target: np.dtype,
+        scale: Any = 1,
+        offset: Any = 0,
+        casting: Casting | None = None,
+    ) -> str | None:
+        """None, but for casts by rules that a package is missing for."""
+        return cpu_numbers.NO_CASTING if casting and cpu_numbers.cast_into is None else None
+
+    prefix_sum = staticmethod(cpu_numbers.prefix_sum)
+    difference = staticmethod(cpu_numbers.difference)
+    scale_offset = staticmethod(cpu_numbers.scale_offset)
+    offset_scale = staticmethod(cpu_numbers.offset_scale)
+    scale_offset_exact = staticmethod(cpu_numbers.scale_offset_exact)
+    offset_scale_exact = staticmethod(cpu_numbers.offset_scale_exact)
+    cast = staticmethod(cpu_numbers.cast)
+    bit_unpack = staticmethod(cpu_numbers.bit_unpack)
+    bit_pack = staticmethod(cpu_numbers.bit_pack)
 
     def place(
         self, target: Any, batch: Batch, layout: Layout, placement: Placement, field: Any

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any
 
@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from gpuzarr.config import config
 from gpuzarr.device.kernel_device import KernelDevice
 from gpuzarr.device.kernels import Geometry
+from gpuzarr.device.launcher import Chunks
 from gpuzarr.device.nvcomp import Nvcomp
+from gpuzarr.device.nvcomp_compress import Compressors
 from gpuzarr.device.nvrtc import cubin
 from gpuzarr.errors import DeviceError, DeviceMemoryError, words_of
 
@@ -33,6 +35,9 @@ Ints = NDArray[np.int64]
 _IN_FLIGHT = 96
 """A wave's decoded bytes, times this, are at most the device's memory: 8 threads, each with decoded
 and encoded bytes twice, and zstd's own memory of three to four times the decoded bytes."""
+
+_TEMPORARY = 4
+"""A compressor's own memory, of one call, is at most this times the bytes of a wave."""
 
 _local = threading.local()
 
@@ -94,10 +99,12 @@ class CudaDevice(KernelDevice):
         with self._here(), _stream_of(self._ordinal) as stream:
             for event in begun:
                 stream.wait_event(event)
-            try:
+            with super().working(begun):
                 yield
-            finally:
-                stream.synchronize()
+
+    def _wait(self) -> None:
+        super()._wait()
+        cupy.cuda.get_current_stream().synchronize()
 
     @contextlib.contextmanager
     def _here(self) -> Iterator[None]:
@@ -105,6 +112,11 @@ class CudaDevice(KernelDevice):
             yield
 
     # --- memory -----------------------------------------------------------------------------------
+
+    def identity(self) -> str:
+        """The GPU and nvCOMP."""
+        nvcomp = ".".join(map(str, self._nvcomp.version))
+        return f"{self._properties['name'].decode()} nvCOMP {nvcomp}"
 
     def facts(self) -> dict[str, str]:
         """The GPU, its driver, and the libraries."""
@@ -188,6 +200,46 @@ class CudaDevice(KernelDevice):
                 target=target.data.ptr, status=status.data.ptr, stream=stream,
             )  # fmt: skip
             return status, found
+
+    @cached_property
+    def _compressors(self) -> Compressors:
+        return Compressors(self._nvcomp)
+
+    def largest_chunk(self, codec: str) -> int:
+        """As nvCOMP's headers and the library allow."""
+        return self._compressors.largest(codec)
+
+    def _compress_needs(
+        self, codec: str, largest: int, fields: Mapping[str, int]
+    ) -> tuple[int, int, int]:
+        found = self._compressors.alignments(codec, fields)
+        return found.input, found.output, self._compressors.room(codec, largest, fields)
+
+    def _compress(self, codec: str, chunks: Chunks, fields: Mapping[str, int]) -> int:
+        """As many streams a call as there is memory for, of which some take 30 times theirs."""
+        with self._here():
+            stream, ask = cupy.cuda.get_current_stream().ptr, self._compressors.temp_bytes
+            count, largest, total = _extent(chunks.sizes)
+            needed = ask(codec, count, largest, total, fields, stream)
+            step = max(1, count * _TEMPORARY * self.wave_bytes() // max(1, needed))
+            firsts = range(0, count, step)
+            for first in firsts:
+                part = slice(first, first + step)
+                count, largest, total = _extent(chunks.sizes[part])
+                nbytes = ask(codec, count, largest, total, fields, stream)
+                temp = cupy.empty(max(1, nbytes), cupy.uint8)
+                ends = [array[part].data.ptr for array in chunks[:5]]
+                self._compressors.compress(
+                    codec, fields, source=ends[0], size=ends[1], target=ends[2], found=ends[3],
+                    status=ends[4], largest=largest, count=count, temp=temp.data.ptr,
+                    temp_bytes=nbytes, stream=stream,
+                )  # fmt: skip
+            return len(firsts)
+
+
+def _extent(sizes: Ints) -> tuple[int, int, int]:
+    """How many streams, the size of the largest, and of all."""
+    return len(sizes), int(sizes.max()), int(sizes.sum())
 
 
 def from_dlpack(array: Any) -> Any:

@@ -6,19 +6,21 @@ emulated device, which a fault breaks for good: every later call fails, until `r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuzarr.device import emulated_array, emulated_library
+from gpuzarr.device import emulated_array, emulated_compress, emulated_library
 from gpuzarr.device.emulated_array import EmulatedArray
 from gpuzarr.device.emulator import KernelFaultError, RawModule
 from gpuzarr.device.emulator_build import mode_of
 from gpuzarr.device.kernel_device import KernelDevice
 from gpuzarr.device.kernels import Geometry, source
+from gpuzarr.device.launcher import Chunks
 from gpuzarr.errors import DeviceError
 
 _broken: list[str] = []
@@ -38,6 +40,10 @@ class EmulatedDevice(KernelDevice):
 
     def __init__(self) -> None:
         emulated_array.empty(0)
+
+    def identity(self) -> str:
+        """The mode of the emulator."""
+        return f"{self.name} {mode_of(None)}"
 
     def facts(self) -> dict[str, str]:
         """The mode of the emulator."""
@@ -73,7 +79,16 @@ class EmulatedDevice(KernelDevice):
             raise
 
     def _alignment(self, codec: str) -> tuple[int, int]:
-        return emulated_library.ALIGNMENTS[codec], 1
+        return emulated_library.ALIGNMENTS[codec]
+
+    def largest_chunk(self, codec: str) -> int:
+        """As nvCOMP 6.0 has it."""
+        return emulated_compress.largest_chunk(codec)
+
+    def _compress_needs(
+        self, codec: str, largest: int, fields: Mapping[str, int]
+    ) -> tuple[int, int, int]:
+        return emulated_compress.requirements(codec, largest, fields)
 
     def _decompress(
         self,
@@ -86,13 +101,29 @@ class EmulatedDevice(KernelDevice):
     ) -> tuple[EmulatedArray, EmulatedArray]:
         _check_whole()
         ends = [array.get()[: len(room)] for array in (source, size, capacity, target)]
-        try:
+        with _breaking():
             status, found = emulated_library.decompress(codec, *ends)
-        except emulated_library.BrokenStreamError as error:
-            _broken.append(str(error))
-            _check_whole()
-            raise
         return emulated_array.asarray(status), emulated_array.asarray(found)
+
+    def _compress(self, codec: str, chunks: Chunks, fields: Mapping[str, int]) -> int:
+        _check_whole()
+        source, size, target = (array.get() for array in chunks[:3])
+        with _breaking():
+            found = emulated_compress.compress(codec, source, size, target, chunks.room, fields)
+        chunks.found.set(found)
+        chunks.status.set(np.zeros(len(found), np.int32))
+        return 1
+
+
+@contextmanager
+def _breaking() -> Iterator[None]:
+    """What the library does not promise to survive ends the device."""
+    try:
+        yield
+    except emulated_library.BrokenStreamError as error:
+        _broken.append(str(error))
+        _check_whole()
+        raise
 
 
 @cache

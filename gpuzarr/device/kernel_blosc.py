@@ -2,7 +2,8 @@
 
 Chunks are sorted by the codec inside, so that its streams lie one behind the other in the table.
 The table stays on the device for the codecs that are safe on any bytes (blosclz, LZ4); of the
-others it comes back, since the host checks their streams before the library sees them.
+others it comes back, since the host checks their streams before the library sees them. Where the
+device does not trust its streams, chunks of these others go to the CPU one by one.
 
 Format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst, with the offsets of
 blocks counted from the start of the chunk.
@@ -10,15 +11,22 @@ blocks counted from the start of the chunk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch
-from gpuzarr.device.kernel_decoders import DECODERS, check_not_empty, refused
-from gpuzarr.device.kernels import over_elements, over_streams, over_tiles
+from gpuzarr.device.kernel_decoders import (
+    DECODERS,
+    by_kernel,
+    check_not_empty,
+    found_in,
+    on_host,
+    refused,
+)
+from gpuzarr.device.kernels import over_elements, over_tiles
 from gpuzarr.device.launcher import TILE, addresses, first_tiles
 from gpuzarr.device.reference.status import Status
 from gpuzarr.device.reference.streams import STORED
@@ -31,6 +39,13 @@ Ints = NDArray[np.int64]
 
 CODECS = ("blosclz", "lz4", "snappy", "zlib", "zstd")
 """By their number in the flags of a header; a route is 2 more."""
+
+_DEFINED = ("blosclz", "lz4")
+"""Those with a decoder that is safe on any bytes."""
+
+_LEAST_BLOCK = 64
+"""Bytes of a block, where a chunk has several: c-blosc writes none that are smaller, and a table of
+their streams would be larger than the chunk."""
 
 _NOTHING = np.zeros(1, np.uint8)
 """An LZ4 block of no bytes."""
@@ -57,6 +72,18 @@ class _Chunks:
         filtered: NDArray[np.bool_] = self.shuffle != 0
         return filtered
 
+    def take(self, slots: Ints) -> _Chunks:
+        """Of these chunks."""
+        return _Chunks(*(getattr(self, field.name)[slots] for field in fields(self)))
+
+    def are_odd(self, trusts: bool) -> NDArray[np.bool_]:
+        """Which the CPU decodes as a whole."""
+        odd: NDArray[np.bool_] = (self.blocks > 1) & (self.blocksize < _LEAST_BLOCK)
+        if trusts:
+            return odd
+        defined = [STORED, *(2 + CODECS.index(codec) for codec in _DEFINED)]
+        return odd | ((self.blocks > 0) & ~np.isin(self.route, defined))
+
 
 @dataclass
 class _Table:
@@ -76,6 +103,23 @@ def blosc(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     """Decode each chunk into its slot; gives the slots of which the CPU decoded a part."""
     chunks = _headers(device, batch, into)
     check_not_empty("blosc", into)
+    are_odd = chunks.are_odd(device.trusts)
+    if not are_odd.any():
+        return _decoded(device, batch, into, chunks)
+    odd, rest = np.flatnonzero(are_odd), np.flatnonzero(~are_odd)
+    on_host(device, "blosc", batch.take(odd), into.take(odd), odd)
+    if len(rest):
+        try:
+            more = _decoded(device, batch.take(rest), into.take(rest), chunks.take(rest))
+        except StreamError as error:
+            error.slot = int(rest[error.slot])
+            raise
+        odd = np.union1d(odd, rest[more])
+    return odd
+
+
+def _decoded(device: KernelDevice, batch: Batch, into: Batch, chunks: _Chunks) -> Ints:
+    """The same for chunks whose blocks the device decodes."""
     filtered = chunks.is_filtered
     order = np.lexsort((filtered, chunks.route))
     odd = []
@@ -91,7 +135,7 @@ def blosc(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
         rows = np.flatnonzero(key[table.chunk] == value)
         first, last = int(rows[0]), int(rows[-1]) + 1
         group = _Group(device, table, CODECS[route - 2], route, first, last, order)
-        if group.codec in ("blosclz", "lz4"):
+        if group.codec in _DEFINED:
             group.decode()
         else:
             odd.append(group.decode_checked(batch, planes if value % 2 else into))
@@ -192,21 +236,17 @@ class _Group:
 
     def decode(self) -> None:
         """Into their places, by decoders that are safe on any bytes."""
-        bad = self._by_kernel() if self.codec == "blosclz" else self._by_library()
+        if self.codec != "blosclz" and self.device.trusts:
+            bad, why = self._by_library(), ""
+        else:
+            ends, route = self.table.rows(self.first, self.last), self.table.route
+            status = by_kernel(
+                self.device, self.codec, ends, route[self.first : self.last], self.route
+            )
+            bad = np.flatnonzero(status)
+            why = f": {found_in(int(status[bad[0]]))}" if len(bad) else ""
         if len(bad):
-            raise self._broken(bad[0])
-
-    def _by_kernel(self) -> Ints:
-        device, count = self.device, self.last - self.first
-        source, size, target, capacity = self.table.rows(self.first, self.last)
-        status = device.to_device(np.zeros(count, np.uint32))
-        device.launch(
-            f"{self.codec}_decode", f"{self.codec}_decode",
-            over_streams(count, device.processors), source, size, target, capacity,
-            self.table.route[self.first : self.last], np.uint32(self.route), np.uint32(count),
-            status,
-        )  # fmt: skip
-        return np.flatnonzero(device.to_host(status).view(np.uint32))
+            raise self._broken(bad[0], why)
 
     def _by_library(self) -> Ints:
         device = self.device

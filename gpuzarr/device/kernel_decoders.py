@@ -3,12 +3,14 @@
 The library's decoders for zstd, deflate and snappy are undefined on bytes that break the format,
 so structure and declared sizes are checked before, sizes and checksums after. Streams that are
 valid but not plain (several frames or members, no size in the header) go to the CPU one by one,
-where the verdict is the reference decoder's; so does what an own checksum contradicts.
+where the verdict is the reference decoder's; so does what an own checksum contradicts. A device
+that does not trust its streams (docs/codecs.md) has only the decoders in `DEFINED`, and decodes LZ4
+by a kernel that checks every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch, packed
 from gpuzarr.device.cpu import CPU
+from gpuzarr.device.kernels import over_streams
+from gpuzarr.device.launcher import addresses
 from gpuzarr.device.reference.status import Status
 from gpuzarr.device.zstd_frames import integers_at, plain_frames
 from gpuzarr.errors import ChunkSizeError, StreamError
@@ -28,14 +32,20 @@ Mask = NDArray[np.bool_]
 
 _GZIP_HEAD, _GZIP_TAIL, _GZIP_PLAIN = 10, 8, 0x00088B1F
 _ZLIB_HEAD, _ZLIB_TAIL = 2, 4
-_ZSTD_CHECKSUM = 4
-"""Bit of the fifth byte of a frame."""
+_ZSTD_TAIL, _ZSTD_SUMMED = 4, 2
+"""Bytes of a frame's own checksum, and what the scan on the device calls a frame that has one."""
+
+_NO_CHECKSUM = -1
 
 _VARINT = 5
 """Bytes of the longest decoded size in front of a snappy stream."""
 
 _MOST_DECODED = (1 << 31) - 1
 """Bytes of one stream, of the library's zstd and snappy."""
+
+_MOST_OVERHEAD = 4096
+"""No encoder writes streams longer than twice their content and this; what lies in each other may
+be, and is not to be copied for its alignment."""
 
 WORDS = {
     Status.INPUT_ENDS: "bytes that end too early",
@@ -52,8 +62,12 @@ WORDS = {
 
 def refused(codec: str, slot: int, status: int) -> StreamError:
     """A kernel's verdict in words."""
-    words = WORDS.get(Status(status), f"status {status}")
-    return StreamError(slot, f"expected a valid {codec} stream, found {words}")
+    return StreamError(slot, f"expected a valid {codec} stream, found {found_in(status)}")
+
+
+def found_in(status: int) -> str:
+    """What a kernel found that broke a rule."""
+    return WORDS.get(Status(status), f"status {status}")
 
 
 def check_not_empty(codec: str, into: Batch) -> None:
@@ -77,18 +91,47 @@ def lz4(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
         raise StreamError(slot, reason, ChunkSizeError)
     check_not_empty("lz4", into)
     blocks = batch.within(batch.offsets + 4, batch.sizes - 4)
-    return _all_by_library(device, "lz4", blocks, into)
+    if device.trusts:
+        return all_by_library(device, "lz4", blocks, into)
+    ends = addresses(blocks), blocks.sizes, addresses(into), into.sizes
+    status = by_kernel(device, "lz4", ends, np.zeros(len(batch), np.uint32), 0)
+    bad = np.flatnonzero(status)
+    if len(bad):
+        raise refused("lz4", int(bad[0]), int(status[bad[0]]))
+    return bad
+
+
+def by_kernel(
+    device: KernelDevice, codec: str, ends: Sequence[Any], route: Any, wanted: int
+) -> NDArray[np.uint32]:
+    """The status of each stream by a kernel of ours, on the host; 0 for those of other routes.
+
+    `ends` are the addresses and sizes of encoded streams, then those of their targets, and `route`
+    their routes, all on the host or all on the device.
+    """
+    count = len(route)
+    status = device.to_device(np.zeros(count, np.uint32))
+    shape = over_streams(count, device.processors)
+    device.launch(
+        f"{codec}_decode", f"{codec}_decode", shape, *ends, route, np.uint32(wanted),
+        np.uint32(count), status,
+    )  # fmt: skip
+    found: NDArray[np.uint32] = device.to_host(status).view(np.uint32)
+    return found
 
 
 def zstd(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
-    """Zstandard frames (RFC 8878); a checksum of their own only the reference decoder verifies."""
+    """Zstandard frames (RFC 8878), with or without a checksum of their own."""
     if batch.host is None:
-        plain = device.zstd_frames(batch, into.sizes)
+        found = device.zstd_frames(batch, into.sizes)
+        plain, summed = found > 0, found == _ZSTD_SUMMED
     else:
         host = device.download(batch)
         plain = plain_frames(host.arena, host.offsets, host.sizes, into.sizes)
-        plain &= integers_at(host.arena, host.offsets + 4, 1, plain) & _ZSTD_CHECKSUM == 0
-    return _plain_or_on_host(device, "zstd", "zstd", batch, batch, into, plain)
+        summed = plain & (integers_at(host.arena, host.offsets + 4, 1, plain) & 4 != 0)
+    stored = _words(device, batch, batch.offsets + batch.sizes - _ZSTD_TAIL, summed)
+    checksum = ("xxh64", np.where(summed, stored, _NO_CHECKSUM))
+    return _plain_or_on_host(device, "zstd", "zstd", batch, batch, into, plain, checksum)
 
 
 def gzip(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
@@ -145,7 +188,7 @@ def snappy(device: KernelDevice, batch: Batch, into: Batch) -> Ints:
     wrong = np.flatnonzero(more | (declared != into.sizes))
     if len(wrong):
         raise refused("snappy", int(wrong[0]), Status.BAD_SIZE)
-    return _all_by_library(device, "snappy", batch, into)
+    return all_by_library(device, "snappy", batch, into)
 
 
 def _words(device: KernelDevice, batch: Batch, offsets: Ints, where: Mask) -> Ints:
@@ -156,7 +199,7 @@ def _words(device: KernelDevice, batch: Batch, offsets: Ints, where: Mask) -> In
     return found
 
 
-def _all_by_library(device: KernelDevice, codec: str, batch: Batch, into: Batch) -> Ints:
+def all_by_library(device: KernelDevice, codec: str, batch: Batch, into: Batch) -> Ints:
     """Streams of which no decoder knows more than the library's."""
     status, decoded = device.decompressed(codec, batch, into)
     bad = np.flatnonzero((status != 0) | (decoded != into.sizes))
@@ -181,26 +224,29 @@ def _plain_or_on_host(
 ) -> Ints:
     """The content of plain streams by the library's `method`, all others as `codec` on the CPU.
 
-    `checksum` is an algorithm, and what it must give for the decoded bytes of each stream.
+    `checksum` is an algorithm, and what it must give for the decoded bytes of each stream, or
+    `_NO_CHECKSUM`.
     """
     good = plain & (into.sizes > 0) & (into.sizes <= _MOST_DECODED)
+    good &= content.sizes <= 2 * into.sizes + _MOST_OVERHEAD
     slots = np.flatnonzero(good)
     if len(slots):
         target = into.take(slots)
         status, found = device.decompressed(method, content.take(slots), target)
         good[slots] = (status == 0) & (found == target.sizes)
-        slots = slots[good[slots]]
-        if checksum is not None and len(slots):
+        if checksum is not None:
             algorithm, stored = checksum
-            good[slots] = device.checksum(algorithm, into.take(slots)) == stored[slots]
+            slots = slots[good[slots] & (stored[slots] != _NO_CHECKSUM)]
+            if len(slots):
+                good[slots] = device.checksum(algorithm, into.take(slots)) == stored[slots]
     odd = np.flatnonzero(~good)
     if len(odd):
-        _on_host(device, codec, batch.take(odd), into.take(odd), odd)
+        on_host(device, codec, batch.take(odd), into.take(odd), odd)
     return odd
 
 
-def _on_host(device: KernelDevice, codec: str, batch: Batch, into: Batch, slots: Ints) -> None:
-    """Decode on the CPU, and upload what comes out."""
+def on_host(device: KernelDevice, codec: str, batch: Batch, into: Batch, slots: Ints) -> None:
+    """Decode on the CPU, and upload what comes out; `slots` are what errors call the streams."""
     decoded = Batch(np.empty(int(into.sizes.sum()), np.uint8), packed(into.sizes), into.sizes)
     try:
         CPU().decompress(codec, device.download(batch), decoded)
@@ -218,3 +264,6 @@ DECODERS: dict[str, Callable[[Any, Batch, Batch], Ints]] = {
     "snappy": snappy,
 }
 """Decoders into slots of known size; they give the slots that were left to the CPU."""
+
+DEFINED = frozenset({"lz4"})
+"""Those whose verdict on any bytes is defined."""

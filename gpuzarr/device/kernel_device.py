@@ -9,31 +9,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import Batch
-from gpuzarr.device import kernel_blosc, kernel_decoders, kernel_fill, kernel_place
+from gpuzarr.device import (
+    kernel_blosc,
+    kernel_compress,
+    kernel_decoders,
+    kernel_encoders,
+    kernel_fill,
+    kernel_native,
+    kernel_place,
+)
 from gpuzarr.device.counting import current
 from gpuzarr.device.kernel_boxes import strided
+from gpuzarr.device.kernel_numbers import NumberOps
 from gpuzarr.device.kernels import over_elements, over_streams, over_tiles
-from gpuzarr.device.launcher import TILE, Ints, Launcher, addresses, first_tiles
-from gpuzarr.device.reference.numbers import KINDS
+from gpuzarr.device.launcher import TILE, Ints, addresses, first_tiles
 from gpuzarr.errors import UnsupportedError
 from gpuzarr.place import Layout, Placement
 
 _CHECKSUM_TILES = {"crc32": 32768, "crc32c": 32768, "adler32": TILE, "fletcher32": TILE}
-_NUMBERS_TILE = 4096
 _SPECIAL_TYPESIZES = (1, 2, 4, 8, 16)
 _MOST_TYPESIZE = 1024
 _SWAPPED_WIDTHS = (2, 4, 8, 16)
-_DECODERS = {**kernel_decoders.DECODERS, "blosc": kernel_blosc.blosc}
+_DECODERS = {
+    **kernel_decoders.DECODERS,
+    **kernel_native.DECODERS,
+    "blosc": kernel_blosc.blosc,
+}
+_DEFINED = kernel_decoders.DEFINED | kernel_native.DEFINED | {"blosc"}
 
 
-class KernelDevice(Launcher):
+class KernelDevice(NumberOps):
     """The ops of `gpuzarr.device.Device`, as kernels."""
 
     name: str
     is_host = False
-    decompressors = frozenset(_DECODERS)
-    compressors: frozenset[str] = frozenset()
-    checksums = frozenset(_CHECKSUM_TILES)
+    compressors = frozenset(kernel_encoders.ENCODERS)
+    checksums = frozenset({*_CHECKSUM_TILES, "xxh64"})
+
+    @property
+    def decompressors(self) -> frozenset[str]:
+        """All, or those that are defined on any bytes."""
+        return frozenset(_DECODERS) - self.distrusted
+
+    @property
+    def distrusted(self) -> frozenset[str]:
+        """Decoders that are undefined on bytes which break the format."""
+        return frozenset() if self.trusts else frozenset(_DECODERS) - _DEFINED
 
     @abstractmethod
     def new_result(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -43,7 +64,9 @@ class KernelDevice(Launcher):
         """The bytes of a C-contiguous array."""
         return array.reshape(-1).view(np.uint8) if array.flags.c_contiguous else None
 
-    def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
+    def decompress(
+        self, codec: str, batch: Batch, into: Batch | None, most: int | None = None
+    ) -> Batch:
         """Decode each stream into its slot."""
         if into is None:
             raise UnsupportedError(f"{codec} of a size that is not known is decoded on the CPU.")
@@ -51,18 +74,36 @@ class KernelDevice(Launcher):
             current().on_host[codec] += len(_DECODERS[codec](self, batch, into))
         return into
 
-    def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
-        """There are no encoders yet."""
-        raise UnsupportedError(f"The device {self.name!r} has no encoder for {codec}.")
+    def largest_stream(self, codec: str) -> int:
+        """Bytes of a stream that `compress` takes, at most."""
+        return kernel_encoders.largest_stream(self, codec)
 
-    def zstd_frames(self, batch: Batch, expected: Ints) -> NDArray[np.bool_]:
-        """Which streams are one plain zstd frame that declares this size, on the host."""
+    def cannot_encode(self, codec: str, options: dict[str, Any]) -> str | None:
+        """None, or why `compress` does not take these options."""
+        return kernel_encoders.cannot_encode(codec, options)
+
+    def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
+        """Encode each stream, to memory of the device's."""
+        if not len(batch):
+            return Batch.uniform(self.empty(0), 0, 0)
+        return kernel_encoders.compress(self, codec, batch, options)
+
+    def compressed(self, codec: str, batch: Batch, **fields: int) -> Batch:
+        """Each stream as the library compresses it, in a slot of its own."""
+        return kernel_compress.compressed(self, codec, batch, fields)
+
+    def zstd_frames(self, batch: Batch, expected: Ints) -> NDArray[np.uint32]:
+        """Which streams are one plain zstd frame that declares this size, on the host.
+
+        2 for those that a checksum ends, 1 for other plain ones, 0 for the rest.
+        """
         count, plain = len(batch), self.empty(4 * len(batch))
         ends = addresses(batch), batch.sizes, expected
         self.launch(
             "zstd_frames", "zstd_frames", over_elements(count), *ends, np.uint32(count), plain
         )
-        return self.to_host(plain).view(np.uint32).astype(bool)
+        found: NDArray[np.uint32] = self.to_host(plain).view(np.uint32)
+        return found
 
     # --- rearranging ------------------------------------------------------------------------------
 
@@ -96,12 +137,17 @@ class KernelDevice(Launcher):
 
     def bit_unshuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
         """Put Blosc's bit planes together to elements."""
+        self._bit_planes("bit_unshuffle", batch, into, typesize)
+
+    def bit_shuffle(self, batch: Batch, into: Batch, typesize: int) -> None:
+        """Take elements apart to Blosc's bit planes."""
+        self._bit_planes("bit_shuffle", batch, into, typesize)
+
+    def _bit_planes(self, op: str, batch: Batch, into: Batch, typesize: int) -> None:
         is_special = typesize in _SPECIAL_TYPESIZES
-        kernel = f"bit_unshuffle_{typesize if is_special else 'any'}"
+        kernel = f"{op}_{typesize if is_special else 'any'}"
         extra = () if is_special else (np.uint32(typesize),)
-        self.streams(
-            "bit_unshuffle", kernel, batch, into, *extra, tile=TILE * typesize, threads=128
-        )
+        self.streams(op, kernel, batch, into, *extra, tile=TILE * typesize, threads=128)
 
     def byte_swap(self, batch: Batch, into: Batch, width: int) -> None:
         """Reverse every `width` bytes."""
@@ -113,37 +159,6 @@ class KernelDevice(Launcher):
             "byte_swap", "byte_swap_struct", batch, into, order, np.uint32(width), tile=tile
         )
 
-    # --- numbers ----------------------------------------------------------------------------------
-
-    def prefix_sum(self, batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:
-        """Running sums, as NumPy's cumsum adds native numbers up in another type."""
-        if (addresses(into) % target.itemsize).any():
-            sums = self.room_for(into.sizes)
-            self.prefix_sum(batch, sums, source, target)
-            self.copy(sums, into)
-            return
-        batch = self.aligned(batch, source.itemsize)
-        kind, count = _kind(source), np.uint32(len(batch))
-        elements = batch.sizes // source.itemsize
-        ends = addresses(batch), addresses(into), elements
-        warps = over_streams(len(batch), self.processors)
-        if source.kind == "f":
-            self.launch("prefix_sum", "prefix_sum_float", warps, *ends, count, kind, _kind(target))
-            return
-        tiles = first_tiles(-(-elements // _NUMBERS_TILE))
-        total = int(tiles[-1])
-        if not total:
-            return
-        shape, sums, carries = over_tiles(total, self.processors), *self._words(total, total)
-        self.launch("prefix_sum", "prefix_sum_tiles", shape, ends[0], elements, tiles, count,
-                    kind, sums)  # fmt: skip
-        self.launch("prefix_sum", "prefix_sum_carries", warps, tiles, count, sums, carries)
-        self.launch("prefix_sum", "prefix_sum", shape, *ends, tiles, count, kind,
-                    np.uint32(target.itemsize), carries)  # fmt: skip
-
-    def _words(self, *counts: int) -> list[Any]:
-        return [self.empty(8 * count) for count in counts]
-
     # --- checksums --------------------------------------------------------------------------------
 
     def checksum(self, algorithm: str, batch: Batch) -> NDArray[np.uint32]:
@@ -151,12 +166,16 @@ class KernelDevice(Launcher):
         return self.to_host(self._checksums(algorithm, batch)).view(np.uint32)
 
     def _checksums(self, algorithm: str, batch: Batch) -> Any:
-        tiles = first_tiles(-(-batch.sizes // _CHECKSUM_TILES[algorithm]))
-        count, total = np.uint32(len(batch)), int(tiles[-1])
-        partial, found = self._words(2 * total)[0], self.empty(4 * len(batch))
-        ends, shape = (batch.sizes, tiles, count, partial), over_tiles(total, self.processors)
-        self.launch(algorithm, f"{algorithm}_tiles", shape, addresses(batch), *ends)
+        count, found = np.uint32(len(batch)), self.empty(4 * len(batch))
         warps = over_streams(len(batch), self.processors)
+        if algorithm == "xxh64":  # of which no part can be computed before the one in front of it
+            self.launch("xxh64", "xxh64", warps, addresses(batch), batch.sizes, count, found)
+            return found
+        tiles = first_tiles(-(-batch.sizes // _CHECKSUM_TILES[algorithm]))
+        total = int(tiles[-1])
+        ends = batch.sizes, tiles, count, self.empty(16 * total)
+        shape = over_tiles(total, self.processors)
+        self.launch(algorithm, f"{algorithm}_tiles", shape, addresses(batch), *ends)
         self.launch(algorithm, f"{algorithm}_streams", warps, *ends, found)
         return found
 
@@ -227,10 +246,6 @@ class KernelDevice(Launcher):
             return np.zeros(len(batch), bool)
         native = layout.dtype.newbyteorder("=")
         return kernel_fill.equals(self, self._ordered(batch, layout.dtype, native), native, value)
-
-
-def _kind(dtype: np.dtype) -> np.uint32:
-    return np.uint32(KINDS.index(dtype.str[1:]))
 
 
 def _check_moved(array: Any, layout: Layout, field: Any) -> None:

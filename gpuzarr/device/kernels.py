@@ -82,23 +82,28 @@ def digest(files: Iterable[Path], *words: str) -> str:
     return sha.hexdigest()[:24]
 
 
-def cached(name: str, build: Callable[[Path], None]) -> Path:
+def cached(name: str, build: Callable[[Path], object]) -> Path:
     """A file of the cache folder; `build` makes it, in a folder of its own, if it is not there.
-
-    The folder is ``$GPUZARR_CACHE``, or ``gpuzarr`` in the user's cache folder.
 
     Raises
     ------
     DeviceError
         If the folder cannot be written.
     """
+    target = cache_folder() / name
+    return target if target.is_file() else kept(target, build)
+
+
+def cache_folder() -> Path:
+    """``$GPUZARR_CACHE``, or ``gpuzarr`` in the user's cache folder."""
     if given := os.environ.get("GPUZARR_CACHE"):
-        root = Path(given)
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpuzarr"
-    target = root / name
-    if target.is_file():
-        return target
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpuzarr"
+
+
+def kept(target: Path, build: Callable[[Path], object]) -> Path:
+    """A file, made anew by `build`, in place of what is there; the errors of `cached`."""
+    root, name = target.parent, target.name
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".building-") as work:
@@ -107,7 +112,7 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
             made.replace(target)
     except OSError as error:
         raise DeviceError(
-            f"A compiled kernel cannot be kept in {root}: {error.strerror or error}; "
+            f"The file {name!r} cannot be kept in {root}: {error.strerror or error}; "
             f"GPUZARR_CACHE names another folder."
         ) from error
     return target

@@ -7,10 +7,10 @@ decompresses batches of streams. Nothing else differs between the emulated devic
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from gpuzarr.device.counting import current
 from gpuzarr.device.kernels import THREADS, Geometry, over_tiles
 
 Ints = NDArray[np.int64]
+Fields = Mapping[str, int]
 
 TILE = 16384
 """Bytes that a block takes at a time, in most kernels."""
@@ -30,23 +31,54 @@ _PARAMETERS = 256
 """Alignment of the small arrays of one launch, which are uploaded together."""
 
 
+class Chunks(NamedTuple):
+    """What the library compresses in one call: arrays of the device, 64 bits but for `status`.
+
+    `found`, the encoded sizes, and `status` are to be set; `sizes` is `size` on the host, and each
+    target has `room`.
+    """
+
+    source: Any
+    size: Any
+    target: Any
+    found: Any
+    status: Any
+    sizes: Ints
+    room: int
+
+
 class Launcher(ABC):
     """A device's memory and its kernels."""
 
     processors: int
     """Multiprocessors, which launches are to fill."""
 
+    trusts = True
+    """Whether streams may reach decoders that are undefined on bytes which break the format."""
+
     def begin(self, stream: Any = None) -> Any:
         """What the work of a read has to wait for: what the caller's stream was given before."""
         return stream
 
-    def working(self, begun: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def working(self, begun: Any) -> Iterator[None]:
         """Sets a thread up to work on the device; all it did is done at the end of the block."""
-        return nullcontext()
+        try:
+            yield
+        finally:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait until the device has done all that this thread gave it to do."""
+        current().waits += 1
 
     @abstractmethod
     def free_memory(self) -> None:
         """Give back what is kept for later, after an error for want of memory."""
+
+    @abstractmethod
+    def identity(self) -> str:
+        """The hardware and the libraries that its speed depends on, in a few words."""
 
     @abstractmethod
     def facts(self) -> dict[str, str]:
@@ -91,6 +123,19 @@ class Launcher(ABC):
         """What the library wants addresses of encoded streams and of their targets to be
         multiples of."""
 
+    @abstractmethod
+    def largest_chunk(self, codec: str) -> int:
+        """Bytes of one stream that the library compresses, at most; 0 if it cannot at all."""
+
+    @abstractmethod
+    def _compress_needs(self, codec: str, largest: int, fields: Fields) -> tuple[int, int, int]:
+        """What addresses of streams of up to `largest` bytes and of their targets have to be
+        multiples of, and bytes that each target needs."""
+
+    @abstractmethod
+    def _compress(self, codec: str, chunks: Chunks, fields: Fields) -> int:
+        """The library's batch call; the number of calls, where its own memory takes several."""
+
     # --- transfers --------------------------------------------------------------------------------
 
     def to_device(self, values: NDArray[Any]) -> Any:
@@ -104,6 +149,7 @@ class Launcher(ABC):
         """A copy on the host."""
         counts = current()
         counts.downloads += 1
+        counts.waits += 1
         counts.bytes_downloaded += array.nbytes
         return self._copy_out(array)
 
@@ -111,7 +157,7 @@ class Launcher(ABC):
         """A batch of the host's, in one copy; it keeps the bytes on the host too."""
         if not len(batch):
             return replace(batch, arena=self.empty(0), host=batch.arena[:0])
-        first, last = int(batch.offsets.min()), int((batch.offsets + batch.sizes).max())
+        first, last = _span(batch)
         gaps = last - first - int(batch.sizes.sum())
         if gaps > 64 * len(batch) + TILE and 2 * gaps > last - first:  # most of it is not ours
             streams = [batch.arena[a:b] for a, b in batch.spans()]
@@ -124,12 +170,11 @@ class Launcher(ABC):
         """A batch on the host, where its bytes may be already."""
         if batch.host is not None:
             return replace(batch, arena=batch.host, host=None)
-        together = batch
-        if not batch.is_uniform:
+        together, (first, last) = batch, _span(batch)
+        if last - first > 2 * int(batch.sizes.sum()):  # most of it is not theirs
             together = self.room_for(batch.sizes)
             self.copy(batch, together)
-        first = int(together.offsets[0]) if len(batch) else 0
-        last = int((together.offsets + together.sizes).max()) if len(batch) else 0
+            first, last = _span(together)
         host = self.to_host(together.arena[first:last])
         return Batch(host, together.offsets - first, batch.sizes, batch.dtype)
 
@@ -149,6 +194,12 @@ class Launcher(ABC):
     def copy(self, batch: Batch, into: Batch) -> None:
         """Copy each stream into its slot."""
         self.streams("copy", "copy", batch, into)
+
+    def move(self, source: Ints, target: Ints, sizes: Ints) -> None:
+        """Copy bytes from addresses to addresses, of any arenas."""
+        tiles = first_tiles(-(-sizes // TILE))
+        shape = over_tiles(int(tiles[-1]), self.processors)
+        self.launch("copy", "copy", shape, source, target, sizes, tiles, np.uint32(len(sizes)))
 
     # --- launches ---------------------------------------------------------------------------------
 
@@ -208,6 +259,13 @@ class Launcher(ABC):
         current().launches[f"decompress {codec}"] += 1
         status, found = self._decompress(codec, source, size, capacity, target, room)
         return self.to_host(status).astype(np.int64), self.to_host(found)
+
+
+def _span(batch: Batch) -> tuple[int, int]:
+    """The part of the arena that all streams lie in."""
+    if not len(batch):
+        return 0, 0
+    return int(batch.offsets.min()), int((batch.offsets + batch.sizes).max())
 
 
 def addresses(batch: Batch) -> Ints:

@@ -44,9 +44,18 @@ class Device(Protocol):
     name: str
     is_host: bool
     """Whether its memory is the host's, as NumPy arrays."""
-    decompressors: frozenset[str]
+    trusts: bool
+    """Whether streams may reach decoders that are undefined on bytes which break the format."""
     compressors: frozenset[str]
     checksums: frozenset[str]
+
+    @property
+    def decompressors(self) -> frozenset[str]:
+        """Codecs that it decodes."""
+
+    @property
+    def distrusted(self) -> frozenset[str]:
+        """Codecs that it does not decode only since it does not trust their streams."""
 
     def begin(self, stream: Any = None) -> Any:
         """What the work of a read has to wait for: what the caller's stream was given before."""
@@ -56,6 +65,9 @@ class Device(Protocol):
 
     def free_memory(self) -> None:
         """Give back what is kept for later, after an error for want of memory."""
+
+    def identity(self) -> str:
+        """The hardware and the libraries that its speed depends on, in a few words."""
 
     def facts(self) -> dict[str, str]:
         """What this device is made of, by name, in words."""
@@ -84,8 +96,20 @@ class Device(Protocol):
     def download(self, batch: Batch) -> Batch:
         """A batch in host memory; headers and indexes, as a rule."""
 
-    def decompress(self, codec: str, batch: Batch, into: Batch | None) -> Batch:
-        """Decode each stream into its slot, which it must fill; or to memory of the device's."""
+    def decompress(
+        self, codec: str, batch: Batch, into: Batch | None, most: int | None = None
+    ) -> Batch:
+        """Decode each stream into its slot, which it must fill; or to memory of the device's.
+
+        In that case `most` is the size in bytes that no stream may exceed; None: that of the
+        option ``most_unsized_bytes``.
+        """
+
+    def largest_stream(self, codec: str) -> int:
+        """Bytes of a stream that `compress` takes, at most, of one of `compressors`."""
+
+    def cannot_encode(self, codec: str, options: dict[str, Any]) -> str | None:
+        """None, or in words why `compress` does not take these options."""
 
     def compress(self, codec: str, batch: Batch, options: dict[str, Any]) -> Batch:
         """Encode each stream, to memory of the device's.
@@ -100,7 +124,8 @@ class Device(Protocol):
             All of these, as numcodecs names and understands them: ``level`` and ``checksum`` for
             ``zstd``; ``level`` for ``gzip`` and ``zlib``; ``acceleration`` for ``lz4``; for
             ``blosc`` ``cname``, ``clevel``, ``shuffle`` (0 to 2, -1 by the size of elements),
-            ``blocksize``, and ``typesize``, which may be None.
+            ``blocksize``, and ``typesize``, which may be None. How hard a device other than the
+            host tries, its library decides.
         """
 
     def checksum(self, algorithm: str, batch: Batch) -> NDArray[np.uint32]:
@@ -120,6 +145,25 @@ class Device(Protocol):
 
     def byte_swap(self, batch: Batch, into: Batch, width: int) -> None:
         """Reverse every `width` bytes."""
+
+    def computes(
+        self,
+        op: str,
+        source: np.dtype,
+        target: np.dtype,
+        scale: Any = 1,
+        offset: Any = 0,
+        casting: Casting | None = None,
+    ) -> str | None:
+        """None where an op on numbers gives what NumPy gives, or the reason in words.
+
+        Parameters
+        ----------
+        op
+            One of the methods from `prefix_sum` to `cast`.
+        source, target
+            Native dtypes; the same one for the exact ops.
+        """
 
     def prefix_sum(self, batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:
         """Running sums of native numbers, added up in another dtype as NumPy's cumsum does."""

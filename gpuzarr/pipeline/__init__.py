@@ -6,7 +6,7 @@ on threads.
 
 from gpuzarr.pipeline.counts import count_downloaded, count_elsewhere, counts
 from gpuzarr.pipeline.reading import Read, read, route_of, way_of
-from gpuzarr.pipeline.writing import Write, write
+from gpuzarr.pipeline.writing import Write, encoder_of, encoding_route_of, is_for_a_device, write
 
 __all__ = [
     "Read",
@@ -14,6 +14,9 @@ __all__ = [
     "count_downloaded",
     "count_elsewhere",
     "counts",
+    "encoder_of",
+    "encoding_route_of",
+    "is_for_a_device",
     "read",
     "route_of",
     "way_of",

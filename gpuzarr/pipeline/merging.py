@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuzarr.batch import MISSING, Batch
-from gpuzarr.codecs.sharding import Piece, shard_bytes
+from gpuzarr.codecs.assembling import Pieces
+from gpuzarr.codecs.chain import downloaded
 from gpuzarr.device import Device
 from gpuzarr.locate import check_streams, locate
 from gpuzarr.plan import distinct
@@ -19,7 +20,6 @@ from gpuzarr.sources.memory import Memory
 from gpuzarr.spec import Spec
 
 Ints = NDArray[np.int64]
-_NOTHING = Batch(np.empty(0, np.uint8), np.zeros(1, np.int64), np.array([MISSING], np.int64))
 
 
 class Shards:
@@ -37,60 +37,53 @@ class Shards:
         self._inner = np.zeros(len(coords), np.int64)
         for axis, count in enumerate(per_outer.tolist()):
             self._inner = self._inner * count + inner[:, axis]
-        shape = (len(self._outer), math.prod(spec.chunks_per_outer))
-        self._old = Batch(np.empty(0, np.uint8), np.zeros(shape, np.int64), np.full(shape, MISSING))
-        self._new: list[dict[int, Piece]] = [{} for _ in self._outer]
+        self._count = math.prod(spec.chunks_per_outer)
+        self._pieces = Pieces(len(self._outer), self._count)
+        self._old = Batch.joined([None] * len(coords))
 
     def not_rewritten(self, covered: NDArray[np.bool_]) -> Ints:
         """Numbers of the shards of which something old may be left."""
         rewritten = np.bincount(self._shard_of[covered], minlength=len(self._outer))
-        return np.flatnonzero(rewritten < self._old.sizes.shape[1])
+        return np.flatnonzero(rewritten < self._count)
+
+    def halves(self, rows: Ints) -> list[Ints]:
+        """The rows of one half of the shards, and of the other; of one shard, all of them."""
+        is_later = self._shard_of >= -(-len(self.keys) // 2)
+        return [part for part in (rows[~is_later], rows[is_later]) if len(part)]
 
     def keep(self, shards: Ints, old: Batch, report: Indexes, stop: Stop) -> None:
         """Take the old content of these shards, which were fetched whole."""
-        self._old.arena = old.arena
         exist = old.sizes != MISSING
         shards, old = shards[exist], old.take(exist)
-        count = self._old.sizes.shape[1]
         if not len(shards):
             return
         ndim = len(self._per_outer)
-        inner = np.indices(self._spec.chunks_per_outer).reshape(ndim, count).T
+        inner = np.indices(self._spec.chunks_per_outer).reshape(ndim, self._count).T
         chunks = (self._outer[shards] * self._per_outer)[:, None] + inner
-        chunks = chunks.reshape(len(shards) * count, ndim)
+        chunks = chunks.reshape(len(shards) * self._count, ndim)
         held = Memory([self.keys[s] for s in shards.tolist()], old)
         extents, _ = locate(self._spec, chunks, held, report, stop)
         streams = held.start(extents).batch
         check_streams(self._spec, extents, streams)
-        self._old.offsets[shards] = streams.offsets.reshape(-1, count)
-        self._old.sizes[shards] = streams.sizes.reshape(-1, count)
+        at = np.repeat(shards, self._count), np.tile(np.arange(self._count), len(shards))
+        self._pieces.put(at, streams)
+        self._old = self._pieces.at((self._shard_of, self._inner), old.arena)
 
     def streams(self, part: slice) -> Batch:
         """The old streams of these rows."""
-        at = self._shard_of[part], self._inner[part]
-        return Batch(self._old.arena, self._old.offsets[at], self._old.sizes[at])
+        return self._old.take(np.arange(len(self._old))[part])
 
     def replace(self, part: slice, batch: Batch) -> None:
-        """The new streams of these rows."""
-        places = zip(self._shard_of[part].tolist(), self._inner[part].tolist(), strict=True)
-        view = memoryview(batch.arena)
-        for (shard, inner), (start, stop) in zip(places, batch.spans(), strict=True):
-            self._new[shard][inner] = view[start:stop] if stop >= start else None
+        """The new streams of these rows, wherever they are."""
+        self._pieces.put((self._shard_of[part], self._inner[part]), batch)
 
-    def assembled(self, device: Device) -> Iterator[tuple[list[str], Batch]]:
-        """Key and bytes of each shard; a size of `MISSING` where no chunk is left."""
-        order = _leaves(self._spec)
-        old = memoryview(self._old.arena)
-        for shard, (key, new) in enumerate(zip(self.keys, self._new, strict=True)):
-            rows = Batch(old, self._old.offsets[shard], self._old.sizes[shard])
-            pieces: list[Piece] = [old[a:b] if b >= a else None for a, b in rows.spans()]
-            for inner, piece in new.items():
-                pieces[inner] = piece
-            blob = shard_bytes(self._spec.levels, order, pieces, device)
-            if blob is None:
-                yield [key], _NOTHING
-            else:
-                yield [key], Batch.uniform(np.frombuffer(blob, np.uint8), 1, len(blob))
+    def assembled(
+        self, device: Device, seconds: dict[str, float]
+    ) -> Iterator[tuple[list[str], Batch]]:
+        """Keys and bytes of shards, on the host; a size of `MISSING` where no chunk is left."""
+        leaves = _leaves(self._spec)
+        for shards, batch in self._pieces.assembled(self._spec.levels, leaves, device):
+            yield self.keys[shards], downloaded(batch, device, seconds)
 
 
 def _leaves(spec: Spec) -> Ints:

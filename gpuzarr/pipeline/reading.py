@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr import device as devices
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Scratch
+from gpuzarr.calibration import constants_of
 from gpuzarr.codecs.chain import Chain
 from gpuzarr.codecs.preparing import chain_of
+from gpuzarr.config import config
 from gpuzarr.device import Device
 from gpuzarr.errors import DeviceMemoryError
 from gpuzarr.locate import check_extents, locate
@@ -76,23 +79,33 @@ class _Wave:
 
 
 def read(
-    reads: Sequence[Read], device: Device, stop: runtime.Stop | None = None, begun: Any = None
+    reads: Sequence[Read],
+    device: Device,
+    stop: runtime.Stop | None = None,
+    begun: Any = None,
+    beyond_cpu: Callable[[], Device] | None = None,
 ) -> None:
     """Fill the targets of all reads.
 
     `stop` ends the read from another thread; `begun` is what `Device.begin` gave to a thread that
-    has used the targets before, where that is not this one.
+    has used the targets before, where that is not this one. `beyond_cpu` gives the device that
+    reads numbers for the host which the CPU cannot decode.
 
     Raises
     ------
     ChunkError, StoreError
         For the first chunk that cannot be read; the content of the targets is then undefined.
     """
+    if beyond_cpu is not None and device.is_host and any(map(_is_beyond_cpu, reads)):
+        other = beyond_cpu()
+        if not other.is_host:
+            _read_and_download(reads, other, stop)
+            return
     routes = [route_of(r.plan, device) for r in reads]
     for r, route in zip(reads, routes, strict=True):
         r.report.threads = route.threads
-        r.report.source, _ = way_of(r.plan, r.source, device)
-        tell_fallbacks(r.spec, route)
+        r.report.source, _ = way_of(r.source, route, device)
+        tell_fallbacks(r.spec, route, device, "read to")
     stop, begun = stop or runtime.Stop(), begun or device.begin()
 
     def work(wave: _Wave) -> None:
@@ -116,6 +129,18 @@ def read(
     runtime.run(work, started_ahead(_waves(reads, routes, device, stop)), threads, stop)
 
 
+def _is_beyond_cpu(read: Read) -> bool:
+    numeric = isinstance(read.target, np.ndarray) and read.target.dtype.kind in "biufc"
+    return numeric and any(first_chain(read.plan).reasons(devices.host()))
+
+
+def _read_and_download(reads: Sequence[Read], device: Device, stop: runtime.Stop | None) -> None:
+    targets = [device.new_result(r.target.shape, r.target.dtype) for r in reads]
+    read([replace(r, target=t) for r, t in zip(reads, targets, strict=True)], device, stop)
+    for r, target in zip(reads, targets, strict=True):
+        r.target[...] = target.get()
+
+
 def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> Tally:
     """fetch → decode → place, for the chunks of one wave."""
     read, chain, tally = wave.read, wave.chain, Tally()
@@ -136,9 +161,10 @@ def _read_wave(wave: _Wave, device: Device, scratch: Scratch) -> Tally:
             if wave.extents.are_ranges:
                 check_extents(batch, wave.extents.nbytes[rows])
             target = None
-            if chain.writes_on(device):
+            on_host = wave.route.on_host
+            if chain.writes_on(device, on_host):
                 target = slots_in(read.target, read.field, chain.layout, placement, device)
-            decoded = chain.decode(batch, target, device, scratch, tally.seconds)
+            decoded = chain.decode(batch, target, device, scratch, tally.seconds, on_host)
         tally.bytes_decoded = len(rows) * chain.layout.size
         if target is None:
             timed(tally, "place", device.place, read.target, decoded, chain.layout, placement,
@@ -167,7 +193,7 @@ def _waves(
             else:
                 extents = located.take(np.arange(first, last))
             chain = chain_of(spec.format(chunk_shape(spec, coords[0])))
-            source, _ = source_for(read.source, chain, device)
+            source, _ = source_for(read.source, route, device)
             fetch = source.start(extents)
             stop.watch(fetch)
             yield _Wave(read, rows, chain, route, extents, fetch)
@@ -178,17 +204,17 @@ def _halves(wave: _Wave, device: Device, stop: runtime.Stop) -> Iterator[_Wave]:
     middle = len(wave.rows) // 2
     for rows in (np.arange(middle), np.arange(middle, len(wave.rows))):
         extents = wave.extents.take(rows)
-        source, _ = source_for(wave.read.source, wave.chain, device)
+        source, _ = source_for(wave.read.source, wave.route, device)
         fetch = source.start(extents)
         stop.watch(fetch)
         yield replace(wave, rows=wave.rows[rows], extents=extents, fetch=fetch)
 
 
-def source_for(source: Source, chain: Chain, device: Device) -> tuple[Source, str]:
+def source_for(source: Source, route: Route, device: Device) -> tuple[Source, str]:
     """What brings the bytes to where they are decoded first, and by which way."""
     if device.is_host:
         return source, ""
-    if chain.on_host(device):
+    if route.on_host:
         return source, "through host memory, where the first codecs run"
     return direct(source, device)
 
@@ -201,24 +227,27 @@ def _fill(read: Read, device: Device, placement: Placement, present: NDArray[np.
 
 def route_of(plan: ReadPlan, device: Device) -> Route:
     """How this plan would be read; nothing is read for it."""
+    prefer = str(config.get("route"))
     return choose(
-        _chain(plan),
+        first_chain(plan),
         device,
         chunks=plan.count,
         thread_limit=runtime.thread_limit(),
         wave_bytes=device.wave_bytes(),
+        cpu_wave_bytes=devices.host().wave_bytes(),
+        constants=constants_of(device) if prefer == "auto" else None,
+        prefer=prefer,
     )
 
 
-def way_of(plan: ReadPlan, source: Source, device: Device) -> tuple[str, str]:
-    """Name of the source that this plan would be read from, and by which way to the device."""
-    if device.is_host:
-        return source.name, ""
-    found, way = source_for(source, _chain(plan), device)
+def way_of(source: Source, route: Route, device: Device) -> tuple[str, str]:
+    """Name of the source that would be read from on this route, and by which way to the device."""
+    found, way = source_for(source, route, device)
     return found.name, way
 
 
-def _chain(plan: ReadPlan) -> Chain:
+def first_chain(plan: ReadPlan) -> Chain:
+    """The chain of its first chunk."""
     shape = tuple(1 for _ in plan.spec.shape)
     if plan.count:
         shape = chunk_shape(plan.spec, plan.parts.coords(plan.order[:1])[0])

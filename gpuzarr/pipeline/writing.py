@@ -13,32 +13,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuzarr import device as devices
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Batch, Scratch
-from gpuzarr.codecs.chain import Chain
+from gpuzarr.codecs.chain import Chain, downloaded, spread
 from gpuzarr.codecs.preparing import chain_of
+from gpuzarr.config import config
 from gpuzarr.device import Device
-from gpuzarr.pipeline.counts import count
+from gpuzarr.errors import DeviceMemoryError
+from gpuzarr.pipeline.counts import count, tell_fallbacks
+from gpuzarr.pipeline.encoding import Chunks
 from gpuzarr.pipeline.merging import Shards
-from gpuzarr.pipeline.reading import route_of
+from gpuzarr.pipeline.reading import first_chain
 from gpuzarr.pipeline.under_way import UnderWay, tell_what_is_written
-from gpuzarr.pipeline.waves import naming, slots_in, started_ahead
-from gpuzarr.place import Boxes, Layout, Placement
+from gpuzarr.pipeline.waves import at_work, started_ahead
 from gpuzarr.plan import ReadPlan, chunk_shape
 from gpuzarr.report import Tally, WriteReport, timed
+from gpuzarr.route import Route
 from gpuzarr.shards import Extents
 from gpuzarr.sources import Fetch, Sink, Source
 from gpuzarr.sources.memory import Held
 from gpuzarr.spec import Spec
+from gpuzarr.writing_route import choose_encoding, constants_for
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-_NOTHING = Batch.uniform(np.empty(0, np.uint8), 0, 0)
 
 
 @dataclass
 class Write:
-    """A planned write, and the raw value that it takes the chunks from.
+    """A planned write, and the raw value that it takes the chunks from, on the device.
 
     `covers` tells which rows of the plan need not be read first (`plan.WriteParts`);
     `write_empty` has chunks stored that hold nothing but the fill value; `field` names the field
@@ -64,18 +68,34 @@ class Write:
 class _Wave:
     """Some chunks of one write; of a sharded array all that lie in some shards.
 
-    `old` are the numbers of the stored objects whose content is needed, among the rows or the
-    shards, and `fetch` their bytes.
+    `per_pass` of the chunks of shards are encoded at once. `old` are the numbers of the stored
+    objects whose content is needed, among the rows or the shards, and `fetch` their bytes.
     """
 
     write: Write
     rows: Ints
-    covered: Mask
     chain: Chain
+    route: Route
     per_pass: int
     shards: Shards | None
+    covered: Mask
     old: Ints
     fetch: Fetch
+
+    def part(self, part: slice, existing: Batch) -> Chunks:
+        """Some of the chunks, with what is stored of them."""
+        write = self.write
+        return Chunks(
+            write.plan, self.rows[part], self.covered[part], existing, write.value, write.field,
+            write.write_empty, self.chain,
+        )  # fmt: skip
+
+    @property
+    def is_least(self) -> bool:
+        """Whether no wave can be smaller."""
+        return len(self.rows) == 1 or (
+            self.shards is not None and len(self.shards.keys) == 1 and self.per_pass == 1
+        )
 
     @property
     def requests(self) -> int:
@@ -88,10 +108,13 @@ class _Wave:
         return self.write.source.requests_ahead
 
 
-def write(writes: Sequence[Write], device: Device, stop: runtime.Stop | None = None) -> None:
+def write(
+    writes: Sequence[Write], device: Device, stop: runtime.Stop | None = None, begun: Any = None
+) -> None:
     """Encode and store the chunks of all writes.
 
-    `stop` ends the write from another thread.
+    `stop` ends the write from another thread; `begun` is what `Device.begin` gave to the thread
+    that made the values, where that is not this one.
 
     Raises
     ------
@@ -99,19 +122,35 @@ def write(writes: Sequence[Write], device: Device, stop: runtime.Stop | None = N
         For the first chunk that cannot be encoded or stored, or read to be merged. Each stored
         object is then as it was or as it should be; the error's `written` and its note name
         those that are written.
+    DeviceMemoryError
+        Where the device has no room for a single chunk, or shard; with the same promise.
     """
-    stop = stop or runtime.Stop()
+    stop, begun = stop or runtime.Stop(), begun or device.begin()
+    routes = [encoding_route_of(w.plan, device, is_chosen=True) for w in writes]
+    threads = max((route.threads for route in routes), default=1)
+    for w in writes:
+        w.report.threads = threads
     under_way = UnderWay(stop)
 
     def work(wave: _Wave) -> None:
-        with Scratch.lent() as scratch:
-            _write_wave(wave, device, scratch, stop, under_way)
+        try:
+            with at_work(device, begun) as (scratch, counts):
+                tally = _write_wave(wave, device, scratch, stop, under_way)
+        except DeviceMemoryError:
+            if wave.is_least:
+                raise
+        else:
+            wave.write.report.add(tally, wave.route, counts)
+            stop.forget(wave.fetch)
+            return
+        # nothing was stored; not in the handler, in which the error keeps all memory of the wave
         stop.forget(wave.fetch)
+        device.free_memory()
+        for half in _halves(wave, stop):
+            work(half)
 
-    threads = max((_threads(w) for w in writes), default=1)
     try:
-        waves = started_ahead(_waves(writes, device, threads, stop))
-        runtime.run(work, waves, threads, stop)
+        runtime.run(work, started_ahead(_waves(writes, routes, stop)), threads, stop)
         under_way.finish()
     except BaseException as error:
         under_way.give_up()
@@ -121,138 +160,109 @@ def write(writes: Sequence[Write], device: Device, stop: runtime.Stop | None = N
 
 def _write_wave(
     wave: _Wave, device: Device, scratch: Scratch, stop: runtime.Stop, under_way: UnderWay
-) -> None:
+) -> Tally:
     """gather → encode → store, for the chunks of one wave."""
     write, shards, tally = wave.write, wave.shards, Tally()
     old = timed(tally, "fetch", wave.fetch.result, scratch)
     tally.bytes_read = int(old.sizes[old.sizes != MISSING].sum())
     if shards is None:
-        existing = _spread(old, wave.old, len(wave.rows))
-        batch = _encoded(wave, slice(None), existing, device, scratch, tally)
+        existing = spread(old, wave.old, len(wave.rows))
+        batch = wave.part(slice(None), existing).encoded(device, scratch, tally)
+        batch = downloaded(batch, device, tally.seconds)
         objects = iter([(write.spec.keys(write.plan.parts.coords(wave.rows)), batch)])
     else:
         shards.keep(wave.old, old, write.report, stop)
         for first in range(0, len(wave.rows), wave.per_pass):
-            part = slice(first, first + wave.per_pass)
-            batch = _encoded(wave, part, shards.streams(part), device, scratch, tally)
-            shards.replace(part, batch)
-        objects = shards.assembled(device)
+            rows = slice(first, first + wave.per_pass)
+            batch = wave.part(rows, shards.streams(rows)).encoded(device, scratch, tally)
+            shards.replace(rows, batch)
+        objects = shards.assembled(device, tally.seconds)
     for keys, batch in objects:
         tally.bytes_written += int(batch.sizes[batch.sizes != MISSING].sum())
         storing = timed(tally, "store", write.sink.put, keys, batch, write.report.written)
         under_way.add(storing, len(keys), write.sink.requests_ahead)
-    write.report.add(tally)
-    count("written", len(wave.rows), wave.chain)
+    count("written", len(wave.rows), wave.chain, device.name)
+    return tally
 
 
-def _spread(batch: Batch, slots: Ints, count: int) -> Batch:
-    """The streams at these of `count` slots, with none elsewhere."""
-    offsets, sizes = np.zeros(count, np.int64), np.full(count, MISSING, np.int64)
-    offsets[slots], sizes[slots] = batch.offsets, batch.sizes
-    return Batch(batch.arena, offsets, sizes)
+def is_for_a_device(value: Any, plans: Sequence[ReadPlan]) -> bool:
+    """Whether a value is to be encoded on a device: where it is there, or the CPU cannot do it."""
+    host = devices.host()
+    return devices.on_device(value) is not None or any(
+        reason for plan in plans for reason in first_chain(plan).encode_reasons(host)
+    )
 
 
-def _encoded(
-    wave: _Wave, part: slice, existing: Batch, device: Device, scratch: Scratch, tally: Tally
-) -> Batch:
-    """The new streams of some rows; none where nothing but the fill value is left."""
-    write, chain, rows = wave.write, wave.chain, wave.rows[part]
-    placement = write.plan.parts.placement(rows)
-    chunks = slots_in(write.value, write.field, chain.layout, placement, device)
-    if chunks is None:
-        present = ~wave.covered[part] & (existing.sizes != MISSING)
-        chunks = _merged(wave, rows, placement, present, existing, device, scratch, tally)
-    stored = np.arange(len(rows))
-    if not write.write_empty:
-        empty = timed(tally, "compare", device.equals_fill, chunks, chain.layout, write.spec.fill)
-        stored = np.flatnonzero(~empty)
-    tally.chunks += len(stored)
-    tally.missing += len(rows) - len(stored)
-    tally.bytes_encoded += len(stored) * chain.layout.size
-    if not len(stored):
-        return _spread(_NOTHING, stored, len(rows))
-    with naming(write.plan, rows[stored], chain, device, "written"):
-        encoded = chain.encode(chunks.take(stored), device, tally.seconds)
-    return _spread(encoded, stored, len(rows))
+def encoder_of(plans: Sequence[ReadPlan], device: Device, value: Any) -> Device:
+    """The device that is to encode a value for these plans: this one, or the CPU.
+
+    What the CPU has to do for it is logged, once for each array.
+    """
+    is_there = devices.on_device(value) is not None
+    routes = [encoding_route_of(plan, device, is_there=is_there) for plan in plans]
+    for plan, route in zip(plans, routes, strict=True):
+        tell_fallbacks(plan.spec, route, device, "written from")
+    return device if all(route.device == device.name for route in routes) else devices.host()
 
 
-def _merged(
-    wave: _Wave,
-    rows: Ints,
-    placement: Placement,
-    present: Mask,
-    existing: Batch,
-    device: Device,
-    scratch: Scratch,
-    tally: Tally,
-) -> Batch:
-    """Whole chunks: what is stored, or the fill value, and the value over it."""
-    write, chain = wave.write, wave.chain
-    chunks = _slots(chain, len(rows), bool(write.spec.levels), device, scratch)
-    blank = ~present
-    if write.field is None:
-        blank &= ~_overwritten(placement, chain.layout)
-    if blank.any():
-        timed(tally, "fill", device.fill_chunks, chunks.take(blank), chain.layout, write.spec.fill)
-    if present.any():
-        streams, slots = existing.take(present), chunks.take(present)
-        target = slots if chain.writes and not chain.layout.on_host_only else None
-        with naming(write.plan, rows[present], chain, device, "read"):
-            decoded = chain.decode(streams, target, device, scratch, tally.seconds)
-        if decoded.arena is not chunks.arena:
-            device.copy(decoded, slots)
-    timed(tally, "gather", device.gather, write.value, chunks, chain.layout, placement, write.field)
-    return chunks
+def encoding_route_of(
+    plan: ReadPlan, device: Device, *, is_there: bool = True, is_chosen: bool = False
+) -> Route:
+    """How this plan would be written; nothing is read for it.
+
+    Parameters
+    ----------
+    is_there
+        Whether the value is on the device.
+    is_chosen
+        Whether this is the device that encodes, whatever the option ``route`` says.
+    """
+    prefer = "device" if is_chosen else str(config.get("route"))
+    return choose_encoding(
+        first_chain(plan),
+        device,
+        chunks=plan.count,
+        objects=len(plan.cuts) - 1 if plan.spec.levels else plan.count,
+        thread_limit=runtime.thread_limit(),
+        wave_bytes=device.wave_bytes(),
+        cpu_wave_bytes=devices.host().wave_bytes(),
+        constants=constants_for(device) if prefer == "auto" else None,
+        prefer=prefer,
+        is_there=is_there,
+    )
 
 
-def _slots(chain: Chain, count: int, is_sharded: bool, device: Device, scratch: Scratch) -> Batch:
-    """Memory for whole chunks; not to be used again where it has to wait for its shard."""
-    layout = chain.layout
-    if layout.on_host_only:
-        arena: Any = np.empty(count * layout.size, layout.dtype)
-    elif chain.stages or not is_sharded:
-        arena = scratch.take("chunks", count * layout.size)
-    else:
-        arena = device.empty(count * layout.size)
-    batch = Batch.uniform(arena, count, layout.size)
-    batch.dtype = layout.dtype
-    return batch
-
-
-def _overwritten(placement: Placement, layout: Layout) -> Mask:
-    """Slots of which the value covers every element, beyond the array as well."""
-    if not isinstance(placement, Boxes):
-        return np.zeros(len(placement.slots), bool)
-    shape = tuple(layout.shape[axis] for axis in layout.axes)
-    overwritten: Mask = (placement.count == np.array(shape, np.int64)).all(axis=1)
-    return overwritten
-
-
-def _waves(
-    writes: Sequence[Write], device: Device, threads: int, stop: runtime.Stop
-) -> Iterator[_Wave]:
+def _waves(writes: Sequence[Write], routes: Sequence[Route], stop: runtime.Stop) -> Iterator[_Wave]:
     """The waves of all writes in order, each with the fetch of what it needs begun."""
-    for write in writes:
-        plan, spec, report = write.plan, write.spec, write.report
-        per_pass = route_of(plan, device).chunks_per_wave
-        report.threads = threads
-        for first, last in plan.waves(per_pass):
-            rows = plan.order[first:last]
-            coords = plan.parts.coords(rows)
-            covered = write.covers(rows, bool(spec.levels))
-            chain = chain_of(spec.format(chunk_shape(spec, coords[0]), write.write_empty))
-            if spec.levels:
-                shards = Shards(spec, coords)
-                old = shards.not_rewritten(covered)
-                keys = [shards.keys[n] for n in old.tolist()]
-            else:
-                shards, old = None, np.flatnonzero(~covered)
-                keys = spec.keys(coords[old])
-            fetch = write.source.start(Extents.whole(keys)) if keys else Held(_NOTHING)
-            stop.watch(fetch)
-            yield _Wave(write, rows, covered, chain, per_pass, shards, old, fetch)
+    for write, route in zip(writes, routes, strict=True):
+        for first, last in write.plan.waves(route.chunks_per_wave):
+            rows = write.plan.order[first:last]
+            yield _wave(write, rows, route, route.chunks_per_wave, stop)
 
 
-def _threads(write: Write) -> int:
-    objects = len(write.plan.cuts) - 1 if write.spec.levels else write.plan.count
-    return max(1, min(runtime.thread_limit(), objects))
+def _wave(write: Write, rows: Ints, route: Route, per_pass: int, stop: runtime.Stop) -> _Wave:
+    """The wave of these rows, with its fetch begun."""
+    spec, coords = write.spec, write.plan.parts.coords(rows)
+    covered = write.covers(rows, bool(spec.levels))
+    chain = chain_of(spec.format(chunk_shape(spec, coords[0]), write.write_empty))
+    if spec.levels:
+        shards = Shards(spec, coords)
+        old = shards.not_rewritten(covered)
+        keys = [shards.keys[n] for n in old.tolist()]
+    else:
+        shards, old = None, np.flatnonzero(~covered)
+        keys = spec.keys(coords[old])
+    fetch = write.source.start(Extents.whole(keys)) if keys else Held(Batch.joined([]))
+    stop.watch(fetch)
+    return _Wave(write, rows, chain, route, per_pass, shards, covered, old, fetch)
+
+
+def _halves(wave: _Wave, stop: runtime.Stop) -> Iterator[_Wave]:
+    """The same chunks in two waves, or one shard in more passes; what they need is fetched anew."""
+    parts, per_pass = np.array_split(wave.rows, 2), wave.per_pass
+    if wave.shards is not None:
+        parts = wave.shards.halves(wave.rows)
+        if len(parts) == 1:
+            per_pass = -(-min(per_pass, len(wave.rows)) // 2)
+    for rows in parts:
+        yield _wave(wave.write, rows, wave.route, per_pass, stop)

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from writing.twins import contents
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.codecs import numcodecs as v3
 
 import gpuzarr
 from gpuzarr import device as devices
@@ -128,21 +131,66 @@ def test_nothing_goes_to_the_host_unasked(cupy: ModuleType, array: Any) -> None:
 # --- what is written ------------------------------------------------------------------------------
 
 
-def test_a_value_on_the_device_is_downloaded_once(cupy: ModuleType, array: Any) -> None:
+@pytest.mark.parametrize("key", [..., np.s_[3:60:7, 40:5:-2], 5])
+@pytest.mark.parametrize("compressors", [None, [Crc32cCodec()], [ZstdCodec()]], ids=str)
+def test_a_value_on_the_device_is_encoded_there(
+    cupy: ModuleType, compressors: Any, key: Any
+) -> None:
+    ours = gpuzarr.create_array(
+        {}, shape=DATA.shape, chunks=(16, 16), dtype="i4", compressors=compressors, device="cuda"
+    )
+    ours[...] = cupy.asarray(DATA)
+    ours[key] = cupy.asarray(DATA * 2)[key]
+    expected = DATA.copy()
+    expected[key] = (DATA * 2)[key]
+    np.testing.assert_array_equal(zarr.open_array(ours.store)[...], expected)
+    done = ours.last_write
+    assert done.device == "cuda:0"
+    assert {device for _, device in done.stages} <= {"cuda:0"}
+
+
+def test_values_are_broadcast_and_cast_on_the_device(cupy: ModuleType, array: Any) -> None:
     ours = gpuzarr.open(array, device="cuda", mode="r+")
-    value = cupy.asarray(DATA[::-1] * 2)
-    ours[...] = value
-    np.testing.assert_array_equal(array[...], DATA[::-1] * 2)
-    assert ours.last_write.bytes_downloaded == value.nbytes
+    ours[3:9] = cupy.asarray(DATA[:1])
+    ours[20:30] = cupy.asarray(DATA[:10] + 0.75)
+    ours[:, 7] = cupy.asarray(np.array(-5, "i8"))
+    expected = DATA.copy()
+    expected[3:9], expected[20:30], expected[:, 7] = DATA[:1], DATA[:10], -5
+    np.testing.assert_array_equal(array[...], expected)
+    assert ours.last_write.device == "cuda:0"
 
 
-def test_a_download_is_one(machine: Any, array: Any) -> None:
+def test_what_is_stored_comes_down_once(machine: Any, array: Any) -> None:
     import cupy
 
     ours, value = gpuzarr.open(array, device="cuda", mode="r+"), cupy.asarray(DATA)
     before = machine.counts["downloads"]
     ours[...] = value
-    assert machine.counts["downloads"] == before + 1
+    assert machine.counts["downloads"] == before + 2  # and which chunks are empty
+    assert ours.last_write.downloads == 2
+    assert ours.last_write.bytes_downloaded == DATA.nbytes + 4 * 12
+
+
+def test_few_small_chunks_are_encoded_on_the_cpu_and_many_on_the_device(cupy: ModuleType) -> None:
+    """By estimates, which differ with where the value is; a choice is not logged."""
+    ours = gpuzarr.create_array(
+        {}, shape=(1 << 30,), chunks=(1 << 16,), dtype="f4", compressors=[ZstdCodec()],
+        device="cuda",
+    )  # fmt: skip
+    with gpuzarr.config.set({"route": "auto"}):
+        few, many = (ours.explain(np.s_[: n << 16], writing=True) for n in (2, 4096))
+        assert [(s.device, s.by_choice) for s in few.stages] == [("cpu", True)]
+        assert "2 chunks of 256 KiB: the CPU is estimated at" in few.stages[0].reason
+        assert "the constants are not measured" in str(few)
+        assert [(s.device, s.by_choice) for s in many.stages] == [("cuda:0", False)]
+        ours[: 2 << 16] = cupy.asarray(np.ones(2 << 16, "f4"))
+        done = ours.last_write
+        assert (done.device, done.stages) == ("cpu", {("zstd", "cpu"): 2})
+        assert (done.downloads, done.bytes_downloaded) == (1, 4 << 17)
+    with gpuzarr.config.set({"route": "cpu"}):
+        assert "the option 'route' says so" in str(ours.explain(writing=True))
+    with gpuzarr.config.set({"route": "device"}):
+        assert not ours.explain(np.s_[:9], writing=True).fallbacks
 
 
 # --- what it costs --------------------------------------------------------------------------------
@@ -201,6 +249,54 @@ def test_a_wave_without_room_is_halved(machine: Any, monkeypatch: pytest.MonkeyP
     assert ours.last_read.launches >= 2 * in_one
     assert ours.last_read.chunks == 32
     np.testing.assert_array_equal(result[:, ::2].get(), data[:, ::2])
+
+
+@pytest.mark.parametrize("shards", [None, (64, 64), (512, 64)], ids=str)
+def test_a_wave_of_a_write_without_room_is_halved(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, shards: Any
+) -> None:
+    """A shard by itself is encoded in more passes, and all is stored in the end."""
+    import cupy
+
+    data = np.random.default_rng(0).integers(1, 9, (512, 64), "i4")
+    ours = gpuzarr.create_array(
+        {}, shape=data.shape, chunks=(16, 64), shards=shards, dtype="i4", device="cuda",
+        compressors=[v3.Shuffle(elementsize=4), Crc32cCodec()],
+    )  # fmt: skip
+    value = cupy.asarray(data)
+    monkeypatch.setattr(type(ours._device), "wave_bytes", lambda self: 1 << 20)
+    with gpuzarr.config.set({"threads": 1}):
+        ours[:, ::2] = value[:, ::2]
+        in_one, before = ours.last_write.launches, contents(ours.store)
+        machine.free_unused(0)
+        machine.total_bytes = machine.allocated[0] + (320 << 10)
+        ours[:, ::2] = value[:, ::2]
+        assert ours.last_write.launches > 1.5 * in_one
+        assert contents(ours.store) == before
+        machine.free_unused(0)
+        machine.total_bytes = machine.allocated[0] + (3 << 10)
+        with pytest.raises(DeviceMemoryError, match="has no room") as caught:
+            ours[:, ::2] = value[:, 1::2]
+    assert caught.value.__notes__ == ["Nothing was written."]
+    assert contents(ours.store) == before
+    np.testing.assert_array_equal(zarr.open_array(ours.store)[:, ::2], data[:, ::2])
+
+
+def test_a_value_without_room_is_encoded_on_the_cpu(
+    machine: Any, array: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = gpuzarr.create_array(
+        {}, shape=DATA.shape, chunks=(16, 16), dtype="i4", compressors=[Crc32cCodec()],
+        device="cuda",
+    )  # fmt: skip
+    ours[0] = 1
+    machine.free_unused(0)
+    machine.total_bytes = machine.allocated[0] + 4_000
+    ours[...] = DATA
+    machine.total_bytes = 1 << 40
+    np.testing.assert_array_equal(zarr.open_array(ours.store)[...], DATA)
+    assert ours.last_write.device == "cpu"
+    assert "is encoded on the CPU: The device 'cuda:0' has no room" in caplog.text
 
 
 def test_a_chunk_without_room_says_how_much(machine: Any, array: Any) -> None:

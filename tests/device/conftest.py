@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from gpuzarr import device as devices
 from gpuzarr.device import Device
+from gpuzarr.device.nvcomp import Nvcomp
 from gpuzarr.errors import DeviceError
 
 
@@ -31,6 +33,22 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
         if mode:
             patch.setenv("GPUZARR_EMULATOR", mode)
         yield devices.get(name)
+
+
+LIBRARIES = [path for path in os.environ.get("GPUZARR_TEST_NVCOMP", "").split(os.pathsep) if path]
+
+
+@pytest.fixture(params=LIBRARIES or [None])
+def library(request: pytest.FixtureRequest) -> Nvcomp:
+    """nvCOMP as it is installed, or each that ``GPUZARR_TEST_NVCOMP`` names (test_nvcomp.py)."""
+    if request.param is None:
+        try:
+            return Nvcomp()
+        except DeviceError as error:
+            if "There is no nvCOMP" not in str(error):
+                raise
+            pytest.skip("there is no nvCOMP (pip install nvidia-libnvcomp-cu13)")
+    return Nvcomp(request.param)
 
 
 @pytest.fixture(autouse=True)

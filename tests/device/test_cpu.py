@@ -21,7 +21,7 @@ from numcodecs import blosc
 from gpuzarr import device
 from gpuzarr.batch import Batch
 from gpuzarr.device import cpu_encoders
-from gpuzarr.errors import StreamError
+from gpuzarr.errors import ChunkSizeError, StreamError
 
 CPU = device.get("cpu")
 GUARD = 32
@@ -74,6 +74,25 @@ def assert_like_numcodecs(codec: str, encoded: bytes, size: int) -> None:
 
 
 # Odd and damaged streams --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "name"), CASES, ids=lambda part: part.replace(" ", "-"))
+def test_a_stream_of_unknown_size_with(codec: str, name: str) -> None:
+    """As numcodecs decodes it, up to the most bytes that it may have, and not one more."""
+    encoded = ODD[codec][name]
+    try:
+        expected = bytes(memoryview(CODECS[codec].decode(encoded)).cast("B"))
+    except Exception:
+        with pytest.raises(StreamError):
+            CPU.decompress(codec, batch_of([encoded]), None, 1 << 20)
+        return
+    for most in (len(expected), len(expected) + 1, 1 << 20):
+        found = CPU.decompress(codec, batch_of([encoded]), None, most)
+        assert found.arena.tobytes() == expected
+    if expected:
+        with pytest.raises(StreamError) as caught:
+            CPU.decompress(codec, batch_of([encoded]), None, len(expected) - 1)
+        assert caught.value.kind is ChunkSizeError
 
 
 @pytest.mark.parametrize(("codec", "name"), CASES, ids=lambda part: part.replace(" ", "-"))
@@ -142,6 +161,24 @@ def test_a_damaged_blosc_header_is_refused_or_harmless() -> None:
             harmless.add(at)
     # What is left says how to split and unshuffle: flags, typesize, and blocksize within bounds.
     assert harmless <= {2, 3, 8, 9, 10}
+
+
+@pytest.mark.parametrize("codec", [b"lz4", b"zstd", "snappy"])
+@pytest.mark.parametrize(("at", "value"), [(2, 0x08), (8, 0xFF)])
+def test_reserved_bits_and_too_large_blocks_are_refused_whatever_is_inside(
+    codec: Any, at: int, value: int
+) -> None:
+    """As c-blosc does, which has no snappy here."""
+    chunk = bytearray(blosc.compress(DATA, b"lz4" if codec == "snappy" else codec, 5, 1, 512, 4))
+    chunk = bytearray(as_snappy(bytes(chunk))) if codec == "snappy" else chunk
+    chunk[at] |= value
+    chunk[9] |= value & 0xF0
+    if codec != "snappy":
+        with pytest.raises(RuntimeError):
+            blosc.decompress(bytes(chunk))
+    room = Batch.uniform(np.empty(len(DATA), np.uint8), 1, len(DATA))
+    with pytest.raises(StreamError):
+        CPU.decompress("blosc", batch_of([bytes(chunk)]), room)
 
 
 def test_damage_in_a_snappy_stream_never_leaves_its_slot() -> None:
@@ -219,13 +256,14 @@ def test_compression_runs_beside_other_threads() -> None:
 def test_a_stream_too_large_for_a_format_is_refused() -> None:
     """By a limit of its own, so that no test needs gigabytes."""
     streams = batch_of([DATA, DATA * 2])
-    for codec, most in (("blosc", "_BLOSC_MOST"), ("lz4", "_LZ4_MOST")):
-        with patch.object(cpu_encoders, most, len(DATA)), pytest.raises(StreamError) as caught:
+    for codec in cpu_encoders.MOST:
+        fewer = patch.dict(cpu_encoders.MOST, {codec: len(DATA)})
+        with fewer, pytest.raises(StreamError) as caught:
             CPU.compress(codec, streams, OPTIONS[codec])
         assert caught.value.slot == 1
         assert caught.value.reason == (
             f"expected bytes that {codec} encodes, found: {2 * len(DATA)} bytes, "
             f"more than the {len(DATA)} that its format holds"
         )
-    assert cpu_encoders._BLOSC_MOST == 2**31 - 1 - blosc.MAX_OVERHEAD
-    assert numcodecs.LZ4.max_buffer_size == cpu_encoders._LZ4_MOST
+    assert cpu_encoders.MOST["blosc"] == 2**31 - 1 - blosc.MAX_OVERHEAD
+    assert numcodecs.LZ4.max_buffer_size == cpu_encoders.MOST["lz4"]

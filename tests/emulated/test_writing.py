@@ -1,4 +1,4 @@
-"""Arrays on the device are written as on the CPU, which encodes; also with values on the device."""
+"""Arrays on the device are written as on the CPU, by whichever of them encodes a stage."""
 
 # ruff: noqa: F401
 
@@ -16,9 +16,18 @@ from writing.test_edges import (
     test_every_store_is_written,
 )
 from writing.test_empty_chunks import test_keys_vanish_and_come_back
+from writing.test_failures import (
+    test_a_chunk_that_a_codec_refuses_is_named_and_others_stay_whole,
+    test_a_slow_store_that_fails_is_waited_for,
+    test_a_store_that_takes_no_more_keeps_what_it_took,
+    test_local_files_are_old_or_new_and_nothing_else_is_left,
+    test_what_is_damaged_is_neither_merged_nor_touched,
+)
 from writing.test_write_grid import (
     pytestmark,
     test_every_dtype_is_stored_alike,
+    test_other_serializers_store_alike,
+    test_shards_with_codecs_beside_them_are_stored_alike,
     test_v2_chunks_are_stored_alike,
     test_v3_chunks_are_stored_alike,
 )
@@ -31,6 +40,7 @@ from writing.test_write_properties import (
     test_what_is_assigned_to_a_v3_array_is_what_zarr_python_reads,
 )
 from writing.twins import Twins, read_by_zarr
+from zarr.codecs.numcodecs import BZ2
 
 import gpuzarr
 from gpuzarr import device as devices
@@ -41,12 +51,13 @@ DATA = smooth((12, 10), "f4")
 
 @pytest.mark.parametrize("shards", [None, (8, 10)])
 @pytest.mark.parametrize("key", [..., (slice(1, 11, 3), slice(2, 7)), 5])
-def test_a_value_on_the_device_is_downloaded_once(key: Any, shards: Any) -> None:
-    twins = Twins((12, 10), chunks=(4, 5), shards=shards, dtype="i2")
+def test_a_value_whose_codecs_are_the_cpu_s_is_downloaded_once(key: Any, shards: Any) -> None:
+    twins = Twins((12, 10), chunks=(4, 5), shards=shards, dtype="i2", compressors=[BZ2()])
     twins.write(key, DATA[key])
     ours, nbytes = twins.ours, DATA[key].nbytes
-    assert (ours.last_write.device, ours.last_write.bytes_downloaded) == ("cpu", nbytes)
-    assert f"{nbytes} bytes down, to be encoded on the CPU" in str(ours.last_write)
+    done = ours.last_write
+    assert (done.device, done.downloads, done.bytes_downloaded) == ("cpu", 1, nbytes)
+    assert f"0 bytes up in 0 copies, {nbytes} down in 1" in str(done)
     ours[key] = DATA[key]
     assert ours.last_write.bytes_downloaded == 0
     assert ours.append(asarray(DATA)) == (24, 10)

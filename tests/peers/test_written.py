@@ -1,4 +1,4 @@
-"""What gpuzarr writes, other readers read bit for bit: zarrs and tensorstore."""
+"""What gpuzarr writes, on any device, other readers read bit for bit: zarrs and tensorstore."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
+from harness import uploaded
 from zarr.codecs import (
     BloscCodec,
     BytesCodec,
@@ -109,7 +110,7 @@ def written(path: Path, values: np.ndarray, **arguments: Any) -> np.ndarray:
         ((slice(20, 43), slice(0, 33)), 0),
         ((-1, slice(None)), np.arange(values.shape[1])),
     ):
-        array[key] = value
+        array[key] = uploaded(value)
         expected[key] = value
     return expected
 
@@ -136,14 +137,14 @@ def by_all(grid: dict[str, Any], *, is_v2: bool) -> list[Any]:
 
 @pytest.mark.parametrize(("name", "dtype", "read"), by_all(V3, is_v2=False))
 def test_others_read_what_gpuzarr_writes_in_v3(
-    tmp_path: Path, values: np.ndarray, name: str, dtype: str, read: Reader
+    tmp_path: Path, values: np.ndarray, each_device: str, name: str, dtype: str, read: Reader
 ) -> None:
     assert_read(tmp_path, values, dtype, read, V3[name])
 
 
 @pytest.mark.parametrize(("name", "dtype", "read"), by_all(V2, is_v2=True))
 def test_others_read_what_gpuzarr_writes_in_v2(
-    tmp_path: Path, values: np.ndarray, name: str, dtype: str, read: Reader
+    tmp_path: Path, values: np.ndarray, each_device: str, name: str, dtype: str, read: Reader
 ) -> None:
     assert_read(tmp_path, values, dtype, read, {"chunks": CHUNK, "zarr_format": 2, **V2[name]})
 
@@ -159,7 +160,7 @@ def assert_read(
 @pytest.mark.parametrize("write_empty", [False, True])
 @READERS
 def test_others_find_the_fill_value_where_nothing_is_stored(
-    tmp_path: Path, write_empty: bool, read: Reader
+    tmp_path: Path, each_device: str, write_empty: bool, read: Reader
 ) -> None:
     for number, arguments in enumerate((chunks(ZstdCodec()), shards(LITTLE, ZstdCodec()))):
         path, expected = tmp_path / str(number), np.full((50, 40), 9, "i4")
@@ -191,7 +192,7 @@ THEIRS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_what_tensorstore_wrote_is_overwritten_in_parts(
-    tmp_path: Path, values: np.ndarray, name: str
+    tmp_path: Path, values: np.ndarray, each_device: str, name: str
 ) -> None:
     metadata = {"shape": list(values.shape), **THEIRS[name]}
     if name != "v2":

@@ -12,6 +12,7 @@ import pytest
 import zarr
 from harness import assert_on_device, assert_same
 from zarr.codecs import BytesCodec
+from zarr.codecs.numcodecs import BZ2
 from zarr.storage import MemoryStore
 
 import gpuzarr
@@ -145,21 +146,46 @@ def test_writing_takes_host_arrays_as_ever() -> None:
     assert_same(zarr.open_array(array.store)[...], expected)
 
 
-def test_values_on_the_device_are_written_and_downloaded_once() -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_on_the_device_are_encoded_there(layout: str) -> None:
     """Inside of `enable` and, to an array that was opened there, outside."""
     with gpuzarr.enable("emulated"):
-        array = zarr.create_array({}, shape=VALUES.shape, chunks=(5, 4), dtype="f4", fill_value=7)
-        before = pipeline.counts()["bytes_downloaded"]
-        array[...] = asarray(VALUES)
-        assert pipeline.counts()["bytes_downloaded"] == before + VALUES.nbytes
+        given = {"dtype": "f4", "chunks": (5, 4), "fill_value": 7, **LAYOUTS[layout]}
+        array = zarr.create_array({}, shape=VALUES.shape, **given)
+        values = VALUES.astype(array.dtype.newbyteorder("="))
+        before = pipeline.counts()
+        array[...] = asarray(values)
         array[3:9, ::5] = array[:6, 1:4]
-        array.oindex[[19, 11], :] = asarray(VALUES[:2] * 2)
-        array.append(asarray(VALUES[:4]))
-    array[0] = asarray(VALUES[5])
-    expected = np.concatenate([VALUES, VALUES[:4]])
-    expected[3:9, ::5] = VALUES[:6, 1:4]
-    expected[[19, 11]] = VALUES[:2] * 2
-    expected[0] = VALUES[5]
+        array.oindex[[19, 11], :] = asarray(values[2:4])
+        array.append(asarray(values[:4]))
+    array[0] = asarray(values[5])
+    after = pipeline.counts()
+    assert after["bytes_downloaded"] == before["bytes_downloaded"]
+    on_device = after["encoded"]["emulated"] - before["encoded"].get("emulated", 0)
+    assert on_device == after["written"] - before["written"] > 0
+    expected = np.concatenate([values, values[:4]])
+    expected[3:9, ::5] = values[:6, 1:4]
+    expected[[19, 11]] = values[2:4]
+    expected[0] = values[5]
+    np.testing.assert_array_equal(zarr.open_array(array.store)[...], expected)
+
+
+def test_values_on_the_device_come_down_once_where_the_cpu_encodes() -> None:
+    with gpuzarr.enable("emulated"):
+        array = zarr.create_array(
+            {}, shape=VALUES.shape, chunks=(5, 4), dtype="f4", compressors=[BZ2()]
+        )
+        before = pipeline.counts()
+        array[...] = asarray(VALUES)
+    after = pipeline.counts()
+    assert after["bytes_downloaded"] == before["bytes_downloaded"] + VALUES.nbytes
+    assert after["encoded"]["cpu"] == before["encoded"].get("cpu", 0) + 12
+    with gpuzarr.enable("cpu"):
+        host = zarr.open_array(array.store)
+        host[:5] = asarray(VALUES[:5] * 2)
+    assert pipeline.counts()["bytes_downloaded"] == after["bytes_downloaded"] + 5 * 12 * 4
+    expected = VALUES.copy()
+    expected[:5] *= 2
     assert_same(zarr.open_array(array.store)[...], expected)
 
 
