@@ -8,17 +8,22 @@ Hypothesis tries fewer examples than on the CPU. Without g++ nothing here is col
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 import gpuzarr
 from gpuzarr import device as devices
+from gpuzarr import locate
+from gpuzarr.codecs import assembling
+from gpuzarr.codecs.sharding import Sharding
 from gpuzarr.device import emulated, emulator_build
+from gpuzarr.device.cpu import CPU
 
 FEWER = 6
 DEVICE = os.environ.get("GPUZARR_TEST_DEVICE", "emulated")
@@ -89,3 +94,41 @@ def the_device_stays_whole() -> Iterator[None]:
         devices.get(DEVICE).empty(1)
     finally:
         emulated.reset()
+
+
+OPS = (
+    "compress", "decompress", "checksum", "attach_checksum", "gather_u32", "shuffle", "unshuffle",
+    "byte_swap", "prefix_sum", "difference", "scale_offset", "offset_scale", "scale_offset_exact",
+    "offset_scale_exact", "cast", "bit_unpack", "bit_pack", "place", "fill", "fill_chunks", "copy",
+    "gather", "equals_fill",
+)  # fmt: skip
+"""Of a device, but for its memory."""
+
+
+@pytest.fixture
+def no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ops of the CPU's raise, but for the indexes of shards, from which the host plans."""
+    in_index: list[bool] = []
+
+    def guarded(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            assert in_index, f"the CPU was asked for {name}"
+            return op(*args, **named)
+
+        return call
+
+    def allowed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            in_index.append(True)
+            try:
+                return function(*args)
+            finally:
+                in_index.pop()
+
+        return call
+
+    for name in OPS:
+        monkeypatch.setattr(CPU, name, guarded(name, getattr(CPU, name)))
+    monkeypatch.setattr(locate, "_indexes", allowed(locate._indexes))
+    monkeypatch.setattr(assembling, "_encoded", allowed(assembling._encoded))
+    monkeypatch.setattr(Sharding, "_located", allowed(Sharding._located))

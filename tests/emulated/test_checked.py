@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from emulated.test_encoding import no_cpu, test_every_stage_encodes_on_the_device
+from emulated.test_encoding import test_every_stage_encodes_on_the_device
 from emulated.test_errors_on_the_device import (
     test_a_truncated_chunk_is_an_error_that_names_it,
     test_an_empty_chunk_is_an_error,

@@ -27,49 +27,10 @@ from zarr.codecs import (
 from zarr.codecs import numcodecs as v3
 
 import gpuzarr
-from gpuzarr import locate
-from gpuzarr.codecs import assembling
-from gpuzarr.codecs.sharding import Sharding
-from gpuzarr.device.cpu import CPU
 from gpuzarr.device.kernel_device import KernelDevice
 from gpuzarr.errors import ReadOnlyError
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
-
-OPS = (
-    "compress", "decompress", "checksum", "attach_checksum", "gather_u32", "shuffle", "unshuffle",
-    "byte_swap", "prefix_sum", "place", "fill", "fill_chunks", "copy", "gather", "equals_fill",
-)  # fmt: skip
-
-
-@pytest.fixture
-def no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ops of the CPU's raise."""
-    in_index: list[bool] = []
-
-    def guarded(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            assert in_index, f"the CPU was asked for {name}"
-            return op(*args)
-
-        return call
-
-    def allowed(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            in_index.append(True)
-            try:
-                return function(*args)
-            finally:
-                in_index.pop()
-
-        return call
-
-    for name in OPS:
-        monkeypatch.setattr(CPU, name, guarded(name, getattr(CPU, name)))
-    monkeypatch.setattr(locate, "_indexes", allowed(locate._indexes))
-    monkeypatch.setattr(assembling, "_encoded", allowed(assembling._encoded))
-    monkeypatch.setattr(Sharding, "_located", allowed(Sharding._located))
-
 
 CRC, LITTLE, BIG = Crc32cCodec(), BytesCodec(), BytesCodec(endian="big")
 SHUFFLE = v3.Shuffle(elementsize=4)

@@ -7,7 +7,6 @@ indexes of shards, from which the host plans.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numcodecs
@@ -26,47 +25,9 @@ from zarr.codecs import (
 from zarr.codecs import numcodecs as v3
 
 import gpuzarr
-from gpuzarr import locate
-from gpuzarr.codecs.sharding import Sharding
-from gpuzarr.device.cpu import CPU
 from gpuzarr.zarr_packbits import PackBits
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
-
-OPS = (
-    "decompress", "checksum", "gather_u32", "unshuffle", "byte_swap", "prefix_sum", "difference",
-    "scale_offset", "offset_scale", "scale_offset_exact", "offset_scale_exact", "cast",
-    "bit_unpack", "bit_pack", "place", "fill", "fill_chunks", "copy",
-)  # fmt: skip
-
-
-@pytest.fixture
-def no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ops of the CPU's raise."""
-    in_index: list[bool] = []
-
-    def guarded(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            assert in_index, f"the CPU was asked for {name}"
-            return op(*args)
-
-        return call
-
-    def allowed(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            in_index.append(True)
-            try:
-                return function(*args)
-            finally:
-                in_index.pop()
-
-        return call
-
-    for name in OPS:
-        monkeypatch.setattr(CPU, name, guarded(name, getattr(CPU, name)))
-    monkeypatch.setattr(locate, "_indexes", allowed(locate._indexes))
-    monkeypatch.setattr(Sharding, "_located", allowed(Sharding._located))
-
 
 INNER = ("blosclz", "lz4", "lz4hc", "zlib", "zstd")
 V2: dict[str, dict[str, Any]] = {
