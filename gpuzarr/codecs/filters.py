@@ -25,10 +25,11 @@ class Shuffle:
 
     def __init__(self, config: CodecConfig) -> None:
         given = config.configuration.get("elementsize", 4)
+        if isinstance(given, int | float) and given <= 1:
+            given = 1  # numcodecs takes any such number, and leaves the bytes as they are
         if not isinstance(given, int) or given > _MOST_TYPESIZE:
             raise ValueError(f"elements of {given!r} bytes")
-        # numcodecs takes 0, and means by it that the bytes stay as they are
-        self.typesize = max(1, int(given))
+        self.typesize = given
 
     def supports(self, device: Device) -> str | None:
         """None: every device has it."""

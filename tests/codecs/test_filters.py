@@ -27,8 +27,8 @@ def test_shuffle_is_byte_planes(tmp_path: Path, size: int) -> None:
     assert_codec(tmp_path / "v3", numcodecs.Shuffle(size), literal, values, v3=v3, arrays=[])
 
 
-@pytest.mark.parametrize("size", [0, 1])
-def test_shuffle_of_single_bytes_moves_nothing(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, -2, -0.0, 0.5])
+def test_shuffle_of_single_bytes_moves_nothing(tmp_path: Path, size: float) -> None:
     values = np.arange(7, dtype="u1")
     assert_codec(tmp_path, numcodecs.Shuffle(size), values.tobytes(), values)
 
