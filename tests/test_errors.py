@@ -829,6 +829,10 @@ LATE: dict[str, list[dict[str, Any]]] = {
         {"name": "numcodecs.shuffle", "configuration": {"elementsize": 1.5}}
     ],
     "a large shuffle": [{"name": "numcodecs.shuffle", "configuration": {"elementsize": 2**64}}],
+    "a filter behind bytes": [
+        {"name": "numcodecs.shuffle", "configuration": {"elementsize": 4}},
+        {"name": "numcodecs.delta", "configuration": {"dtype": "<i4"}},
+    ],
 }
 
 

@@ -56,6 +56,9 @@ def _prepare_v3(chunk: ChunkFormat) -> Chain:
     arrays, serializer, strings = (
         chunk.codecs[:split], chunk.codecs[split], chunk.codecs[split + 1 :],
     )  # fmt: skip
+    for config in strings:
+        if config.kind != "bytes":
+            raise ValueError(f"{config.name}, a codec of arrays, stands behind {serializer.name}")
     spec = chunk.specs[split]
     dtype = spec.dtype.to_native_dtype()
     stages: list[Stage] = []

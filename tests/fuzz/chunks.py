@@ -74,7 +74,7 @@ def _case(target: Target, rng: random.Random) -> Case:
             continue
         try:
             return Case(target.encoded_from(level, found), value, level, found)
-        except ValueError:  # of another length than shuffle takes
+        except (ValueError, IndexError):  # of another length than shuffle or fletcher32 takes
             continue
 
 
