@@ -24,7 +24,7 @@ Numbers = NDArray[Any]
 
 NO_CASTING = "casting by rules needs the package cast-value-rs, as in zarr-python"
 
-NOT_EXACT = "expected multiples of the scale, found a number with a remainder"
+NOT_EXACT = "expected multiples of the scale, found a number with a non-zero remainder"
 PADDING = "expected as many packed bits as the chunk has elements, found another number of them"
 
 PADDINGS = ("none", "first", "last")
@@ -32,7 +32,7 @@ PADDINGS = ("none", "first", "last")
 
 def out_of_range(dtype: np.dtype) -> str:
     """The verdict on a stream with a number that its target lacks."""
-    return f"expected numbers that {dtype} can hold, found one that it cannot"
+    return f"expected numbers of {dtype}, found one outside the range of dtype {dtype}"
 
 
 def prefix_sum(batch: Batch, into: Batch, source: np.dtype, target: np.dtype) -> None:

@@ -158,7 +158,7 @@ def _outcomes(junit: Path) -> dict[str, str]:
 def _sum(folder: Path) -> dict[str, Any]:
     """The files that counting.py left, of all processes."""
     total: dict[str, Any] = {"violations": {}, "read": 0, "written": 0}
-    for key in ("handed", "entered", "entered_native", "strays", "elsewhere", "foreign"):
+    for key in ("handed", "entered", "entered_native", "strays", "elsewhere", "foreign", "encoded"):
         total[key] = Counter()
     for path in folder.glob("counts-*.json"):
         part = json.loads(path.read_text())
