@@ -23,7 +23,8 @@ from benchmarks.settings import Settings
 from benchmarks.stores import CODECS, DTYPES, SIZES, TINY
 from benchmarks.tables import misses, tables
 from benchmarks.targets import unmeasured, verdicts
-from gpuzarr.commands.contestants import limit_threads, processors
+from gpuzarr.commands.contestants import limit_threads
+from gpuzarr.runtime import processors
 
 WORKLOADS = (
     *reads.WORKLOADS, "crops", *writes.WORKLOADS, "open", "memory", "planning", "scaling",

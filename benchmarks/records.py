@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gpuzarr.commands.contestants import processors
 from gpuzarr.commands.timing import Spread
+from gpuzarr.runtime import processors
 
 _PACKAGES = (
     "gpuzarr", "zarr", "zarrs", "tensorstore", "numcodecs", "numpy", "zstandard", "isal", "cramjam",

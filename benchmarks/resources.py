@@ -13,8 +13,8 @@ from benchmarks.peers import opened
 from benchmarks.records import Record
 from benchmarks.settings import Settings
 from benchmarks.stores import Store, built, source
-from gpuzarr.commands.contestants import processors
 from gpuzarr.commands.timing import Spread
+from gpuzarr.runtime import processors
 
 _MEMORY_CODECS = ("zstd", "blosc-lz4-shuffle", "sharded zstd")
 _THREADS_CODECS = ("raw", "zstd", "blosc-lz4-shuffle", "sharded zstd")

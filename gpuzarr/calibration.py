@@ -62,6 +62,34 @@ PREDICTED = Constants(
 """For NVIDIA GPUs, not measured: on the device from docs/kernels.md and from what others report of
 nvCOMP, on the CPU from two cores of a server, the upload by PCIe 5."""
 
+PREDICTED_ENCODING = Constants(
+    on_device={
+        "lz4": DeviceCost(1e-3, 0.1 * _GB, 15 * _GB),
+        "zstd": DeviceCost(3e-3, 0.02 * _GB, 5 * _GB),
+        "gzip": DeviceCost(2e-3, 0.03 * _GB, 5 * _GB),
+        "zlib": DeviceCost(2e-3, 0.03 * _GB, 5 * _GB),
+        "blosc lz4": DeviceCost(2e-3, 0.3 * _GB, 15 * _GB),
+        "blosc zstd": DeviceCost(4e-3, 0.1 * _GB, 5 * _GB),
+        OTHER: DeviceCost(0.2e-3, 10 * _GB, 1000 * _GB),
+    },
+    on_host={
+        "lz4": HostCost(4e-6, 2.0 * _GB),
+        "zstd": HostCost(10e-6, 0.6 * _GB),
+        "gzip": HostCost(10e-6, 0.025 * _GB),
+        "zlib": HostCost(10e-6, 0.035 * _GB),
+        "blosc lz4": HostCost(5e-6, 3.0 * _GB),
+        "blosc zstd": HostCost(10e-6, 0.7 * _GB),
+        "crc32c": HostCost(2e-6, 8.0 * _GB),
+        OTHER: HostCost(5e-6, 1.5 * _GB),
+    },
+    upload=50 * _GB,
+    latency=30e-6,
+)
+"""Of encoding by NVIDIA GPUs, which nobody has measured, at the levels that Zarr has by default.
+
+The CPU's are of one core of a server, on a smooth field with noise.
+"""
+
 
 def constants_of(device: Device) -> Constants | None:
     """What was measured, else what is predicted; None where there is neither."""
@@ -69,6 +97,11 @@ def constants_of(device: Device) -> Constants | None:
         return None
     predicted = PREDICTED if device.name.startswith("cuda") else None
     return _read(file_of(device)) or predicted
+
+
+def encoding_constants_of(device: Device) -> Constants | None:
+    """What is predicted of encoding on this device, if anything is; nobody measures it yet."""
+    return PREDICTED_ENCODING if device.name.startswith("cuda") else None
 
 
 def file_of(device: Device) -> Path:

@@ -37,13 +37,14 @@ def thread_limit() -> int:
     """Most threads that one read may use: `config.threads`, or the processors we may run on."""
     limit = config.get("threads")
     if limit is None:
-        return _processors()
+        return processors()
     if not isinstance(limit, int) or limit < 1:
         raise ValueError(f"The option 'threads' must be a positive integer or None, not {limit!r}.")
     return limit
 
 
-def _processors() -> int:
+def processors() -> int:
+    """How many this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

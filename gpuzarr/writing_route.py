@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gpuzarr import device as devices
 from gpuzarr.codecs.chain import Chain
-from gpuzarr.costs import OTHER, Constants, DeviceCost, Estimate, HostCost, kind_of, stream_sizes
+from gpuzarr.costs import OTHER, Constants, Estimate, kind_of, stream_sizes
 from gpuzarr.device import Device
 from gpuzarr.route import (
     Route,
@@ -19,41 +19,6 @@ from gpuzarr.route import (
     milliseconds,
     nbytes_of,
 )
-
-_GB = 1e9
-
-PREDICTED = Constants(
-    on_device={
-        "lz4": DeviceCost(1e-3, 0.1 * _GB, 15 * _GB),
-        "zstd": DeviceCost(3e-3, 0.02 * _GB, 5 * _GB),
-        "gzip": DeviceCost(2e-3, 0.03 * _GB, 5 * _GB),
-        "zlib": DeviceCost(2e-3, 0.03 * _GB, 5 * _GB),
-        "blosc lz4": DeviceCost(2e-3, 0.3 * _GB, 15 * _GB),
-        "blosc zstd": DeviceCost(4e-3, 0.1 * _GB, 5 * _GB),
-        OTHER: DeviceCost(0.2e-3, 10 * _GB, 1000 * _GB),
-    },
-    on_host={
-        "lz4": HostCost(4e-6, 2.0 * _GB),
-        "zstd": HostCost(10e-6, 0.6 * _GB),
-        "gzip": HostCost(10e-6, 0.025 * _GB),
-        "zlib": HostCost(10e-6, 0.035 * _GB),
-        "blosc lz4": HostCost(5e-6, 3.0 * _GB),
-        "blosc zstd": HostCost(10e-6, 0.7 * _GB),
-        "crc32c": HostCost(2e-6, 8.0 * _GB),
-        OTHER: HostCost(5e-6, 1.5 * _GB),
-    },
-    upload=50 * _GB,
-    latency=30e-6,
-)
-"""Of encoding by NVIDIA GPUs, which nobody has measured, at the levels that Zarr has by default.
-
-The CPU's are of one core of a server, on a smooth field with noise.
-"""
-
-
-def constants_for(device: Device) -> Constants | None:
-    """Of encoding on this device, where there are any."""
-    return PREDICTED if device.name.startswith("cuda") else None
 
 
 def choose_encoding(

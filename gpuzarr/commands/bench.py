@@ -23,9 +23,10 @@ from rich.filesize import decimal
 from rich.table import Table
 
 import gpuzarr
-from gpuzarr.commands.contestants import Contestant, contestants, limit_threads, processors
+from gpuzarr.commands.contestants import Contestant, contestants, limit_threads
 from gpuzarr.commands.timing import Call, Spread, side_by_side
 from gpuzarr.errors import GpuzarrError, UnsupportedError
+from gpuzarr.runtime import processors
 
 _REFERENCE = "zarr default"
 _BOXES = 8

@@ -4,7 +4,6 @@ tensorstore, each in its best form; the last two where they are installed."""
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -94,13 +93,6 @@ class Rewriting:
         if not isinstance(result, np.generic):  # a scalar cannot be written to
             self._kept[key] = result
         return result
-
-
-def processors() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def limit_threads(threads: int | None) -> None:

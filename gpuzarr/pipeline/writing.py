@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gpuzarr import device as devices
 from gpuzarr import runtime
 from gpuzarr.batch import MISSING, Batch, Scratch
+from gpuzarr.calibration import encoding_constants_of
 from gpuzarr.codecs.chain import Chain, downloaded, spread
 from gpuzarr.codecs.preparing import chain_of
 from gpuzarr.config import config
@@ -34,7 +35,7 @@ from gpuzarr.shards import Extents
 from gpuzarr.sources import Fetch, Sink, Source
 from gpuzarr.sources.memory import Held
 from gpuzarr.spec import Spec
-from gpuzarr.writing_route import choose_encoding, constants_for
+from gpuzarr.writing_route import choose_encoding
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -226,7 +227,7 @@ def encoding_route_of(
         thread_limit=runtime.thread_limit(),
         wave_bytes=device.wave_bytes(),
         cpu_wave_bytes=devices.host().wave_bytes(),
-        constants=constants_for(device) if prefer == "auto" else None,
+        constants=encoding_constants_of(device) if prefer == "auto" else None,
         prefer=prefer,
         is_there=is_there,
     )
